@@ -1,0 +1,1 @@
+"""Converts a SavedModel to ONNX, proves that both agree, and publishes the result as a versioned artifact."""

@@ -1,0 +1,179 @@
+"""The types that cross a border: between programs as files, between the server and its clients as JSON.
+
+The service owns them because it is the consumer with the fewest dependencies. This module imports msgspec and
+nothing else, so every program can afford it. Files tolerate unknown fields and give new fields a default, so
+that an old service reads a newer artifact of the same schema; requests forbid unknown fields.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+SCHEMA_VERSION = 1
+"""Of every file below. A reader refuses a higher one: it may mean something that the reader cannot know."""
+
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class PreprocessingSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How an encoded image becomes the model's input, as data: `service.preprocessing` carries it out."""
+
+    ink_threshold: Annotated[int, Meta(ge=1, le=255)] = 20
+    """Grey levels below this count as paper and become 0."""
+    fit_size: Annotated[int, Meta(ge=1)] = 20
+    """The longer side of the ink's bounding box after resizing."""
+    frame_size: Annotated[int, Meta(ge=1)] = 28
+    """The side of the square that the model sees."""
+    resample: Literal["lanczos"] = "lanczos"
+    anchor: Literal["center_of_mass"] = "center_of_mass"
+    """What is laid on the pixel `frame_size / 2`, as in MNIST."""
+    divisor: Annotated[float, Meta(gt=0)] = 255.0
+    """Grey levels are divided by this, last of all."""
+
+
+class TensorSpec(msgspec.Struct, frozen=True):
+    """A graph input or output. A string in `shape` names a dimension that the caller chooses."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+
+
+class DatasetRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A data set as a training run used it."""
+
+    name: str
+    split: str
+    examples: int
+    sha256: dict[str, Sha256] = {}
+    """By file name."""
+
+
+class TrainingRun(msgspec.Struct, frozen=True, kw_only=True):
+    """`run.json` beside a SavedModel: where its weights come from and how good they are."""
+
+    schema_version: int
+    recipe: str
+    command: str
+    created: str
+    """RFC 3339, UTC."""
+    seed: int
+    epochs: int
+    duration_s: float
+    parameters: int
+    weights_sha256: Sha256
+    """Of the float32 weights, in the model's order, little-endian."""
+    labels: tuple[str, ...]
+    preprocessing: PreprocessingSpec | None
+    config: dict[str, Any]
+    """The recipe with every value spelled out."""
+    datasets: tuple[DatasetRecord, ...]
+    metrics: dict[str, float]
+    tools: dict[str, str]
+    """Package name to version."""
+
+
+class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The ONNX file of an artifact."""
+
+    file: str
+    sha256: Sha256
+    size_bytes: int
+
+
+class GoldenFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The golden examples of an artifact."""
+
+    file: str
+    sha256: Sha256
+    examples: int
+
+
+class ParityFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict of the parity check; `parity.json` holds the whole report."""
+
+    verdict: Literal["agree", "disagree"]
+    report: str
+    figures: dict[str, float]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """`manifest.json`: everything about a published version that its users may want to know."""
+
+    schema_version: int
+    name: str
+    version: Annotated[int, Meta(ge=1)]
+    created: str
+    """RFC 3339, UTC."""
+    model: ModelFile
+    weights_sha256: Sha256
+    labels: Annotated[tuple[str, ...], Meta(min_length=2)]
+    inputs: Annotated[tuple[TensorSpec, ...], Meta(min_length=1)]
+    outputs: Annotated[tuple[TensorSpec, ...], Meta(min_length=1)]
+    preprocessing: PreprocessingSpec | None
+    """None: the model takes tensors only."""
+    opset: int
+    ir_version: int
+    tools: dict[str, str]
+    training: TrainingRun | None
+    parity: ParityFigures
+    golden: GoldenFile
+
+
+class GoldenExample(msgspec.Struct, frozen=True, kw_only=True):
+    """An encoded image, and what TensorFlow answered when the artifact was made."""
+
+    file: str
+    sha256: Sha256
+    label: str
+    """TensorFlow's decision; not necessarily what the drawer meant."""
+    logits: tuple[float, ...]
+    probabilities: tuple[float, ...]
+
+
+class Golden(msgspec.Struct, frozen=True, kw_only=True):
+    """`golden/golden.json`, beside its images."""
+
+    schema_version: int
+    examples: Annotated[tuple[GoldenExample, ...], Meta(min_length=1)]
+
+
+class PredictRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The JSON body of `POST /predict`."""
+
+    image: Annotated[
+        str,
+        Meta(
+            description="The image in base64, with or without a data-URL prefix: PNG, JPEG, WebP, BMP or GIF.",
+            examples=["data:image/png;base64,iVBORw0KGgo..."],
+        ),
+    ]
+    debug: Annotated[bool, Meta(description="Also return what the model saw.")] = False
+
+
+class TopPrediction(msgspec.Struct, frozen=True):
+    """A digit and the probability that the model gives it."""
+
+    digit: int
+    confidence: float
+
+
+class PredictResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `POST /predict`."""
+
+    digit: int
+    confidence: float
+    top_predictions: Annotated[tuple[TopPrediction, ...], Meta(description="Five, in descending order.")]
+    cropped_image: Annotated[str | None, Meta(description="Base64 PNG of the crop; null unless debug.")] = None
+    final_image: Annotated[str | None, Meta(description="Base64 PNG of the 28x28; null unless debug.")] = None
+
+
+class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `GET /health`."""
+
+    status: Literal["ok", "no model"]
+    model: str | None = None
+    version: int | None = None

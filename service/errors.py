@@ -1,0 +1,68 @@
+"""Everything that can go wrong in the service, without a word of HTTP.
+
+    LiveDigitError                  exit_code 1
+    ├── UsageError                  exit_code 2   a setting or argument is out of range
+    ├── ImageError                                the picture cannot be read as a digit
+    │   ├── UndecodableImage                      not an image, a format that we do not read, or damaged
+    │   ├── TooManyPixels                         larger than the pixel cap
+    │   └── EmptyDrawing                          no ink
+    ├── ArtifactError               exit_code 4   a published model fails a check: integrity, schema or golden
+    ├── ModelNotFound                             no version there, or not the pinned one
+    ├── ModelUnavailable                          no model is loaded
+    ├── Overloaded                                more work in flight than allowed
+    └── InferenceFailure                          ONNX Runtime failed on a valid input
+
+`exit_code` is what the command line ends with; `service.app` holds the table from these to HTTP statuses.
+"""
+
+from __future__ import annotations
+
+
+class LiveDigitError(Exception):
+    """Base of the errors that a user can understand and act on."""
+
+    exit_code = 1
+
+
+class UsageError(LiveDigitError):
+    """A setting or an argument is missing or out of range."""
+
+    exit_code = 2
+
+
+class ImageError(LiveDigitError):
+    """The picture cannot be read as a digit."""
+
+
+class UndecodableImage(ImageError):
+    """The bytes are not an image, are damaged, or are in a format that the service does not read."""
+
+
+class TooManyPixels(ImageError):
+    """The image is larger than the pixel cap."""
+
+
+class EmptyDrawing(ImageError):
+    """The image holds no ink."""
+
+
+class ArtifactError(LiveDigitError):
+    """A published model fails a check: a hash, its schema, or its golden examples."""
+
+    exit_code = 4
+
+
+class ModelNotFound(LiveDigitError):
+    """The models folder holds no version, or not the one that was asked for."""
+
+
+class ModelUnavailable(LiveDigitError):
+    """The service runs without a model."""
+
+
+class Overloaded(LiveDigitError):
+    """More requests are in flight than the service accepts."""
+
+
+class InferenceFailure(LiveDigitError):
+    """ONNX Runtime failed on an input that passed every check."""

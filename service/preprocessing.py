@@ -1,0 +1,150 @@
+"""Pixels to tensor: the one pipeline that training, parity, the service and the tests share.
+
+It lays a drawing out as MNIST's images are laid out: the ink's box scaled to 20x20, its centre of mass on pixel 14
+of 28. Only the ink and its place relative to itself count, so cropping an image to its ink, or moving the ink, does
+not change the result by a single bit.
+
+Source: the normalisation described on MNIST's page, Y. LeCun, C. Cortes, C. J. C. Burges.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from scipy import ndimage
+
+from service.contract import PreprocessingSpec
+from service.errors import EmptyDrawing, TooManyPixels, UndecodableImage
+
+GreyImage = NDArray[np.uint8]
+Tensor = NDArray[np.float32]
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+MAX_PIXELS = 4_000_000
+"""Default cap. A canvas has 78,400 pixels; a phone's photograph wants to be scaled down before it is sent."""
+
+DIGITS = PreprocessingSpec()
+
+# Pillow has no single type for "cannot be read": each codec raises what its author chose.
+DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, OverflowError)
+
+
+class PreparedDigit(NamedTuple):
+    """What the pipeline makes of one drawing."""
+
+    crop: GreyImage
+    """(H, W): the ink's bounding box, paper 0."""
+    final: GreyImage
+    """(28, 28): what the model sees, before the division."""
+    tensor: Tensor
+    """(28, 28, 1) float32 in [0, 1], 0 = paper, 1 = ink."""
+
+
+def prepare_image(data: bytes, spec: PreprocessingSpec = DIGITS, max_pixels: int = MAX_PIXELS) -> PreparedDigit:
+    """Take an encoded image to the model's input.
+
+    Raises `UndecodableImage`, `TooManyPixels` or `EmptyDrawing`.
+    """
+    return prepare_grey(decode_image(data, max_pixels), spec)
+
+
+def prepare_grey(grey: GreyImage, spec: PreprocessingSpec = DIGITS) -> PreparedDigit:
+    """Take (H, W) grey levels, 0 = paper, 255 = ink, to the model's input. Raises `EmptyDrawing`."""
+    crop = crop_to_ink(clear_paper(grey, spec.ink_threshold))
+    final = center_by_mass(resize_to_fit(crop, spec.fit_size), spec.frame_size)
+    return PreparedDigit(crop, final, scale_levels(final, spec.divisor))
+
+
+def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> GreyImage:
+    """Decode an image to (H, W) ITU-R 601 grey levels, transparency laid on black, first frame of an animation.
+
+    Raises `UndecodableImage` or `TooManyPixels`; the latter before any pixel is decoded.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            refuse_large(image, max_pixels)
+            image.load()
+            return to_grey(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooManyPixels(f"the image is larger than the {max_pixels:,} pixels accepted") from error
+    except Image.UnidentifiedImageError as error:
+        raise UndecodableImage(f"not an image in a format read here ({', '.join(FORMATS)})") from error
+    except DECODER_ERRORS as error:
+        raise UndecodableImage("the image is damaged or incomplete") from error
+
+
+def refuse_large(image: Image.Image, max_pixels: int) -> None:
+    """Compare the size in the header with the cap."""
+    if image.width * image.height > max_pixels:
+        raise TooManyPixels(
+            f"the image has {image.width} x {image.height} pixels, more than the {max_pixels:,} accepted"
+        )
+
+
+def to_grey(image: Image.Image) -> GreyImage:
+    """Convert any mode to grey levels, upright as its EXIF data say."""
+    if "exif" in image.info:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        # Pillow clips 16-bit greys to 255 instead of scaling them.
+        return (np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)
+    if image.has_transparency_data:
+        image = flatten_alpha(image.convert("RGBA"))
+    elif image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    return np.asarray(image.convert("L"))
+
+
+def flatten_alpha(image: Image.Image) -> Image.Image:
+    """Lay an RGBA image on black, which is what the canvas is made of."""
+    if image.getextrema()[3] == (255, 255):
+        return image.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
+
+
+def clear_paper(grey: GreyImage, ink_threshold: int) -> GreyImage:
+    """Set every level below the threshold to 0."""
+    return np.where(grey < ink_threshold, np.uint8(0), grey)
+
+
+def crop_to_ink(grey: GreyImage) -> GreyImage:
+    """Cut to the tight bounding box of all levels above 0. Raises `EmptyDrawing` where there are none."""
+    box = Image.fromarray(grey).getbbox()
+    if box is None:
+        raise EmptyDrawing("the image holds no ink: draw light strokes on a dark ground")
+    left, top, right, bottom = box
+    return grey[top:bottom, left:right]
+
+
+def resize_to_fit(crop: GreyImage, fit_size: int) -> GreyImage:
+    """Scale so that the longer side is `fit_size`, keeping the aspect; no side becomes less than one pixel."""
+    height, width = crop.shape
+    scale = fit_size / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.LANCZOS))
+
+
+def center_by_mass(digit: GreyImage, frame_size: int) -> GreyImage:
+    """Place in a square frame, centre of mass on its middle, by whole pixels, clamped to the frame.
+
+    Raises `EmptyDrawing` where scaling left nothing.
+    """
+    if not digit.any():
+        raise EmptyDrawing("the ink is too thin or too faint to survive scaling: draw with a wider pen")
+    mass_center = ndimage.center_of_mass(digit)
+    top, left = (
+        min(max(round(frame_size / 2 - center), 0), frame_size - side)
+        for center, side in zip(mass_center, digit.shape, strict=True)
+    )
+    frame = np.zeros((frame_size, frame_size), np.uint8)
+    frame[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
+    return frame
+
+
+def scale_levels(frame: GreyImage, divisor: float) -> Tensor:
+    """Grey levels to (H, W, 1) float32."""
+    return (frame.astype(np.float32) / np.float32(divisor))[..., np.newaxis]
