@@ -7,16 +7,32 @@ integrity; 70 a defect of ours. An expected error carries its own as `exit_code`
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+import msgspec
+
+from service.errors import LiveDigitError
+from service.settings import (
+    Settings,
+    flag_name,
+    load_settings,
+    models_folder,
+    variable_name,
+)
+
+if TYPE_CHECKING:
+    from service.classifier import Classifier
 
 INTERNAL_ERROR = 70
 
 
 class CommandGroup(click.Group):
-    """Finds subcommands through the entry points `livedigit.commands`, so that packages need not import each other."""
+    """Finds subcommands by entry point, so that the packages need not import each other."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name every command that an installed package contributes."""
@@ -28,6 +44,7 @@ class CommandGroup(click.Group):
         return entry_point.load() if entry_point else None
 
 
+@cache
 def installed_commands() -> dict[str, EntryPoint]:
     """Map command name to entry point."""
     return {entry_point.name: entry_point for entry_point in entry_points(group="livedigit.commands")}
@@ -44,7 +61,7 @@ def main() -> NoReturn:
     """Run the command line: one line on stderr and an exit code for whatever goes wrong."""
     try:
         livedigit.main()
-    except Exception as error:  # noqa: BLE001 - the last handler of a process
+    except Exception as error:
         if "--debug" in sys.argv:
             raise
         click.echo(f"livedigit: {describe_error(error)}", err=True)
@@ -59,3 +76,173 @@ def describe_error(error: Exception) -> str:
     if hasattr(error, "exit_code"):
         return str(error)
     return f"internal error: {type(error).__name__}: {error} (run with --debug for the traceback)"
+
+
+def settings_options(*names: str) -> Callable[[click.Command], click.Command]:
+    """Add a flag for every named field of `Settings`; no names: for all of them."""
+
+    def add(command: click.Command) -> click.Command:
+        fields = [field for field in msgspec.structs.fields(Settings) if not names or field.name in names]
+        command.params.extend(setting_option(field) for field in fields)
+        return command
+
+    return add
+
+
+def setting_option(field: msgspec.structs.FieldInfo) -> click.Option:
+    """Make the flag of one setting; its value is checked where the environment's is."""
+    flag = flag_name(field.name)
+    is_switch = isinstance(field.default, bool)
+    return click.Option(
+        [f"{flag}/--no-{flag[2:]}" if is_switch else flag],
+        default=None,
+        metavar=None if is_switch else type(field.default).__name__.upper(),
+        help=f"{setting_description(field)}  [{variable_name(field.name)}; default: {field.default!r}]",
+    )
+
+
+def setting_description(field: msgspec.structs.FieldInfo) -> str:
+    """Read the description beside a field's type."""
+    return next(str(meta.description) for meta in field.type.__metadata__ if meta.description)
+
+
+def given_settings(options: dict[str, Any]) -> Settings:
+    """Combine the flags that were given with the environment. Raises `UsageError`."""
+    return load_settings(overrides={name: value for name, value in options.items() if value is not None})
+
+
+@click.command(context_settings={"max_content_width": 110})
+@click.option("--print-config", is_flag=True, help="Print the settings as JSON and exit.")
+def serve(print_config: bool, **options: Any) -> None:
+    """Serve the page, POST /predict and the health of the model."""
+    settings = given_settings(options)
+    if print_config:
+        click.echo(msgspec.json.format(msgspec.json.encode(settings), indent=2))
+        return
+    from service.server import serve as run
+
+    run(settings)
+
+
+settings_options()(serve)
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def predict(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Read the digit in image files; `-` is standard input."""
+    settings = given_settings(options)
+    model = load_served_model(settings)
+    failures = [file for file in files if not predict_file(model, file, settings.max_pixels, as_json)]
+    if failures:
+        raise LiveDigitError(f"{len(failures)} of {len(files)} files could not be read")
+
+
+settings_options("models_dir", "model_name", "model_version", "max_pixels")(predict)
+
+
+def load_served_model(settings: Settings) -> Classifier:
+    """Load what the server would serve. Raises `ModelNotFound` or `ArtifactError`."""
+    from service.artifacts import choose_version, load_classifier
+
+    folder = models_folder(settings) / settings.model_name
+    return load_classifier(folder / str(choose_version(folder.parent, folder.name, settings.model_version)))
+
+
+def predict_file(model: Classifier, file: str, max_pixels: int, as_json: bool) -> bool:
+    """Print the answer for one file, or why there is none."""
+    from service.routes.predict import Drawing, classify
+
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        answer = classify(model, Drawing(content, debug=False), max_pixels)
+    except OSError as error:
+        click.echo(f"{file}: {error.strerror}", err=True)
+        return False
+    except LiveDigitError as error:
+        click.echo(f"{file}: {error}", err=True)
+        return False
+    if as_json:
+        click.echo(msgspec.json.encode({"file": file, **msgspec.to_builtins(answer)}))
+    else:
+        click.echo(f"{file}: {answer.digit} ({answer.confidence:.2%})")
+    return True
+
+
+@click.group()
+def models() -> None:
+    """List and check published models."""
+
+
+@models.command("list")
+@click.option("--json", "as_json", is_flag=True, help="A JSON array.")
+def list_models(as_json: bool, **options: Any) -> None:
+    """List every version with its figures and its parity verdict."""
+    from service.artifacts import MANIFEST, choose_version, list_versions, read_document
+    from service.contract import Manifest
+
+    settings = given_settings(options)
+    folder = models_folder(settings)
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    rows = [
+        describe_version(
+            read_document(folder / name / str(version) / MANIFEST, Manifest),
+            served=version == choose_version(folder, name),
+        )
+        for name in names
+        for version in list_versions(folder, name)
+    ]
+    if as_json:
+        click.echo(msgspec.json.encode(rows))
+    else:
+        print_versions(rows)
+
+
+settings_options("models_dir")(list_models)
+
+
+def describe_version(manifest: Any, served: bool) -> dict[str, Any]:
+    """Collect what one wants to know of a version."""
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "served": served,
+        "created": manifest.created,
+        "sha256": manifest.model.sha256,
+        "parity": manifest.parity.verdict,
+        "metrics": manifest.training.metrics if manifest.training else {},
+    }
+
+
+def print_versions(rows: list[dict[str, Any]]) -> None:
+    """Print a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("model", "version", "served", "created", "sha256", "parity", "metrics")
+    for row in rows:
+        metrics = "\n".join(f"{name} {value:.4f}" for name, value in row["metrics"].items())
+        table.add_row(
+            row["name"],
+            str(row["version"]),
+            "yes" if row["served"] else "",
+            row["created"][:10],
+            row["sha256"][:12],
+            row["parity"],
+            metrics,
+        )
+    Console().print(table)
+
+
+@models.command("check")
+@click.argument("folder", type=click.Path(path_type=Path))
+def check_model(folder: Path) -> None:
+    """Check a published version: hashes, schema, graph, golden examples."""
+    from service.artifacts import load_classifier
+
+    manifest = load_classifier(folder.resolve()).manifest
+    click.echo(
+        f"{manifest.name} {manifest.version}: intact, and {manifest.golden.examples} golden examples answered as "
+        "TensorFlow did"
+    )

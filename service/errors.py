@@ -10,6 +10,7 @@
     ├── ModelNotFound                             no version there, or not the pinned one
     ├── ModelUnavailable                          no model is loaded
     ├── Overloaded                                more work in flight than allowed
+    ├── DeadlineExceeded                          a request took longer than allowed
     └── InferenceFailure                          ONNX Runtime failed on a valid input
 
 `exit_code` is what the command line ends with; `service.app` holds the table from these to HTTP statuses.
@@ -62,6 +63,10 @@ class ModelUnavailable(LiveDigitError):
 
 class Overloaded(LiveDigitError):
     """More requests are in flight than the service accepts."""
+
+
+class DeadlineExceeded(LiveDigitError):
+    """A request was not answered within its time."""
 
 
 class InferenceFailure(LiveDigitError):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from service.contract import PreprocessingSpec
@@ -71,7 +71,7 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> GreyImage:
             return to_grey(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooManyPixels(f"the image is larger than the {max_pixels:,} pixels accepted") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise UndecodableImage(f"not an image in a format read here ({', '.join(FORMATS)})") from error
     except DECODER_ERRORS as error:
         raise UndecodableImage("the image is damaged or incomplete") from error
@@ -101,7 +101,7 @@ def to_grey(image: Image.Image) -> GreyImage:
 
 def flatten_alpha(image: Image.Image) -> Image.Image:
     """Lay an RGBA image on black, which is what the canvas is made of."""
-    if image.getextrema()[3] == (255, 255):
+    if image.getchannel("A").getextrema() == (255, 255):
         return image.convert("RGB")
     return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
 

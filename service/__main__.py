@@ -1,0 +1,5 @@
+"""`python -m service` is `livedigit`."""
+
+from service.cli import main
+
+main()

@@ -1,0 +1,162 @@
+"""Published models on disk: find a version, check it, load it.
+
+Nothing is parsed before its hash is right, and nothing is served before it has repeated TensorFlow's answers to
+its golden examples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from service.classifier import Answer, Classifier
+from service.contract import SCHEMA_VERSION, Golden, GoldenExample, Manifest
+from service.errors import ArtifactError, ImageError, ModelNotFound
+from service.preprocessing import MAX_PIXELS
+
+MANIFEST = "manifest.json"
+PIN = "pinned"
+"""A file beside the versions that holds the number of the one to serve."""
+
+GOLDEN_TOLERANCE = 1e-5
+"""Of the row's largest logit: 84 float32 roundings. TensorFlow and ONNX Runtime were seen to differ by up to 12
+(AVX-512, Keras 3.15, ONNX Runtime 1.31); one wrong pixel moves the logits a thousand times further."""
+
+Document = TypeVar("Document", Manifest, Golden)
+
+
+def list_versions(models_dir: Path, name: str) -> list[int]:
+    """List the versions of a model, ascending; temporary folders are no versions."""
+    folder = models_dir / name
+    if not folder.is_dir():
+        return []
+    return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit() and entry.is_dir())
+
+
+def read_pin(models_dir: Path, name: str) -> int:
+    """Read which version is pinned; 0 for none. Raises `ArtifactError` where the file holds no number."""
+    try:
+        text = (models_dir / name / PIN).read_text(encoding="ascii").strip()
+        return int(text)
+    except FileNotFoundError:
+        return 0
+    except ValueError as error:
+        raise ArtifactError(f"{models_dir / name / PIN}: expected a version number") from error
+
+
+def choose_version(models_dir: Path, name: str, wanted: int = 0) -> int:
+    """Choose the version to serve: the wanted one, else the pinned one, else the highest.
+
+    Raises `ModelNotFound`.
+    """
+    versions = list_versions(models_dir, name)
+    if not versions:
+        raise ModelNotFound(
+            f"{models_dir} holds no version of {name!r}: run `livedigit export`, or set --models-dir"
+        )
+    version = wanted or read_pin(models_dir, name) or versions[-1]
+    if version not in versions:
+        raise ModelNotFound(f"{models_dir / name} holds versions {versions}, not {version}")
+    return version
+
+
+def load_classifier(folder: Path) -> Classifier:
+    """Load a version: check its hashes, build the session, replay the golden examples.
+
+    Raises `ArtifactError`.
+    """
+    manifest = read_document(folder / MANIFEST, Manifest)
+    if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
+        raise ArtifactError(
+            f"{folder / MANIFEST} describes {manifest.name} {manifest.version}: was the folder renamed?"
+        )
+    model = read_checked(folder / plain_name(manifest.model.file), manifest.model.sha256)
+    try:
+        classifier = Classifier(manifest, model)
+        replay_golden(classifier, folder)
+    except ArtifactError as error:
+        raise ArtifactError(f"{folder}: {error}") from error
+    return classifier
+
+
+def read_document(path: Path, kind: type[Document]) -> Document:
+    """Read a JSON file of the contract. Raises `ArtifactError`."""
+    return parse_document(path, read_bytes(path), kind)
+
+
+def parse_document(path: Path, content: bytes, kind: type[Document]) -> Document:
+    """Decode a JSON file of the contract, newer schemas refused. Raises `ArtifactError`."""
+    try:
+        schema = msgspec.json.decode(content, type=dict)
+        if isinstance(schema.get("schema_version"), int) and schema["schema_version"] > SCHEMA_VERSION:
+            raise ArtifactError(
+                f"{path} has schema {schema['schema_version']}, this LiveDigit reads up to {SCHEMA_VERSION}: "
+                "update LiveDigit, or export again with this one"
+            )
+        return msgspec.convert(schema, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file of an artifact. Raises `ArtifactError`."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror}; export again, or delete this version") from error
+
+
+def read_checked(path: Path, sha256: str) -> bytes:
+    """Read a file and hold it against its hash. Raises `ArtifactError`."""
+    content = read_bytes(path)
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise ArtifactError(
+            f"{path} has sha256 {found[:12]}..., the manifest says {sha256[:12]}...: "
+            "export again, or delete this version"
+        )
+    return content
+
+
+def plain_name(name: str) -> str:
+    """Refuse a file name that points out of its folder. Raises `ArtifactError`."""
+    if Path(name).name != name:
+        raise ArtifactError(f"{name!r} is not a plain file name")
+    return name
+
+
+def replay_golden(classifier: Classifier, folder: Path) -> None:
+    """Answer every golden example from its encoded bytes. Raises `ArtifactError` at the first difference."""
+    stated = classifier.manifest.golden
+    path = folder / stated.file
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ArtifactError(f"{stated.file!r} lies outside the version")
+    golden = parse_document(path, read_checked(path, stated.sha256), Golden)
+    for example in golden.examples:
+        content = read_checked(path.parent / plain_name(example.file), example.sha256)
+        try:
+            image = classifier.prepare(content, MAX_PIXELS).tensor
+        except ImageError as error:
+            raise ArtifactError(f"golden example {example.file}: {error}") from error
+        compare_golden(example, classifier.manifest.labels, classifier.run(image[np.newaxis]))
+
+
+def compare_golden(example: GoldenExample, labels: tuple[str, ...], answer: Answer) -> None:
+    """Hold one answer against TensorFlow's. Raises `ArtifactError`."""
+    expected = np.asarray(example.logits, np.float64)
+    logits = answer.logits[0].astype(np.float64)
+    if expected.shape != logits.shape:
+        raise ArtifactError(f"golden example {example.file}: {expected.size} logits, the model gives {logits.size}")
+    label = labels[int(logits.argmax())]
+    difference = float(np.abs(logits - expected).max() / np.abs(expected).max())
+    # A NaN compares false with everything, so ask for what is right, not for what is wrong.
+    if not (difference <= GOLDEN_TOLERANCE and label == example.label):
+        raise ArtifactError(
+            f"golden example {example.file}: {label!r} instead of {example.label!r}, logits differ by "
+            f"{difference:.1e} of the largest (tolerated: {GOLDEN_TOLERANCE:.0e}); this model is not the one "
+            "that was verified, or this machine computes differently: export it again here"
+        )

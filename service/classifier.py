@@ -1,0 +1,98 @@
+"""One model, one ONNX Runtime session."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from service.contract import Manifest
+from service.errors import ArtifactError, InferenceFailure
+from service.preprocessing import PreparedDigit, Tensor, prepare_image
+
+LOG_ERRORS_ONLY = 3
+
+
+class Answer(NamedTuple):
+    """What the model says about a batch."""
+
+    logits: NDArray[np.float32]
+    """(N, classes)."""
+    probabilities: NDArray[np.float32]
+    """(N, classes), rows sum to 1."""
+
+
+class Classifier:
+    """A loaded model. `run` may be called from several threads at once."""
+
+    def __init__(self, manifest: Manifest, model: bytes) -> None:
+        self.manifest = manifest
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model, session_options(), providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise ArtifactError(f"ONNX Runtime refuses {manifest.model.file}: {first_line(error)}") from error
+        refuse_other_tensors(manifest, self._session)
+        self._input = manifest.inputs[0].name
+
+    def run(self, images: Tensor) -> Answer:
+        """Classify (N, 28, 28, 1) float32 images in [0, 1]. Raises `InferenceFailure`."""
+        try:
+            logits, probabilities = self._session.run(["logits", "probabilities"], {self._input: images})
+        except Exception as error:
+            raise InferenceFailure(f"ONNX Runtime failed on a valid input: {first_line(error)}") from error
+        return Answer(logits, probabilities)
+
+    def prepare(self, data: bytes, max_pixels: int) -> PreparedDigit:
+        """Take an encoded image to this model's input. Raises `ImageError`."""
+        if self.manifest.preprocessing is None:
+            raise ArtifactError(f"model {self.manifest.name} takes tensors, not images")
+        return prepare_image(data, self.manifest.preprocessing, max_pixels)
+
+    def warm_up(self) -> None:
+        """Let ONNX Runtime allocate and choose its kernels before the first user pays for it."""
+        shape = [size if isinstance(size, int) else 1 for size in self.manifest.inputs[0].shape]
+        self.run(np.zeros(shape, np.float32))
+
+
+def session_options() -> onnxruntime.SessionOptions:
+    """Choose for many small requests: one thread per process, nothing that spins or hoards.
+
+    Threads come from more workers; the arena never gives memory back (microsoft/onnxruntime#11627), and at this
+    size it is no faster.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = LOG_ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def refuse_other_tensors(manifest: Manifest, session: onnxruntime.InferenceSession) -> None:
+    """Hold the graph's inputs and outputs against the manifest. Raises `ArtifactError`."""
+    for kind, stated, found in (
+        ("inputs", manifest.inputs, session.get_inputs()),
+        ("outputs", manifest.outputs, session.get_outputs()),
+    ):
+        names = [tensor.name for tensor in stated]
+        if names != [tensor.name for tensor in found]:
+            raise ArtifactError(
+                f"{manifest.model.file} has {kind} {[tensor.name for tensor in found]}, manifest says {names}"
+            )
+        for tensor, node in zip(stated, found, strict=True):
+            if list(tensor.shape) != list(node.shape):
+                raise ArtifactError(
+                    f"{manifest.model.file}: {tensor.name} has shape {node.shape}, "
+                    f"manifest says {list(tensor.shape)}"
+                )
+
+
+def first_line(error: Exception) -> str:
+    """Shorten ONNX Runtime's messages, which run over many lines."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

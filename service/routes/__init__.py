@@ -1,0 +1,1 @@
+"""One file per surface. Handlers translate HTTP and delegate."""

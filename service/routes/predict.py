@@ -1,0 +1,126 @@
+"""`POST /predict`: an image in, a digit out."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import io
+from base64 import b64encode
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from litestar import Request, post
+from litestar.datastructures import UploadFile
+from litestar.exceptions import ClientException, HTTPException
+from PIL import Image
+
+from service.classifier import Classifier
+from service.contract import PredictRequest, PredictResponse, TopPrediction
+from service.errors import UndecodableImage
+from service.preprocessing import FORMATS, GreyImage
+from service.state import service_of
+
+TOP_K = 5
+IMAGE_TYPES = frozenset(f"image/{kind.lower()}" for kind in FORMATS)
+ACCEPTED = f"application/json, multipart/form-data, {', '.join(sorted(IMAGE_TYPES))}"
+
+decode_request = msgspec.json.Decoder(PredictRequest).decode
+
+
+class Drawing(NamedTuple):
+    """What a client sent, in whichever form."""
+
+    image: bytes
+    debug: bool
+
+
+@post("/predict", status_code=200)
+async def predict(request: Request[Any, Any, Any]) -> PredictResponse:
+    """Read the digit in an image."""
+    service = service_of(request)
+    model = service.models.serving()
+    drawing = await read_drawing(request, service.settings.body_timeout_s)
+    return await service.workroom.run(classify, model, drawing, service.settings.max_pixels)
+
+
+def classify(model: Classifier, drawing: Drawing, max_pixels: int) -> PredictResponse:
+    """Take an encoded image to an answer. Raises `ImageError` or `InferenceFailure`."""
+    prepared = model.prepare(drawing.image, max_pixels)
+    probabilities = model.run(prepared.tensor[np.newaxis]).probabilities[0]
+    top = [
+        TopPrediction(int(model.manifest.labels[index]), round(float(probabilities[index]), 6))
+        for index in np.argsort(-probabilities, kind="stable")[:TOP_K]
+    ]
+    return PredictResponse(
+        digit=top[0].digit,
+        confidence=top[0].confidence,
+        top_predictions=tuple(top),
+        cropped_image=png_base64(prepared.crop) if drawing.debug else None,
+        final_image=png_base64(prepared.final) if drawing.debug else None,
+    )
+
+
+async def read_drawing(request: Request[Any, Any, Any], timeout_s: float) -> Drawing:
+    """Read the image from any of the three forms of body; 408 where the client dawdles, 415 for other forms."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await read_body(request)
+    except TimeoutError as error:
+        raise HTTPException(detail=f"the body did not arrive within {timeout_s:g} s", status_code=408) from error
+
+
+async def read_body(request: Request[Any, Any, Any]) -> Drawing:
+    """Choose the reader by content type."""
+    content_type = request.content_type[0].lower()
+    if content_type == "application/json":
+        return read_json(await request.body())
+    if content_type in IMAGE_TYPES:
+        return Drawing(await request.body(), is_true(request.query_params.get("debug")))
+    if content_type == "multipart/form-data":
+        return await read_form(request)
+    raise HTTPException(
+        detail=f"Content-Type is {content_type or 'missing'}, expected one of: {ACCEPTED}", status_code=415
+    )
+
+
+def read_json(body: bytes) -> Drawing:
+    """Read `{"image": base64, "debug": bool}`: 400 where it is not JSON, 422 where its shape is wrong."""
+    try:
+        document = decode_request(body)
+    except msgspec.ValidationError as error:
+        raise HTTPException(detail=str(error), status_code=422) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ClientException(f"the body is not JSON: {error}") from error
+    return Drawing(decode_base64(document.image), document.debug)
+
+
+async def read_form(request: Request[Any, Any, Any]) -> Drawing:
+    """Read the field `image` of a form."""
+    form = await request.form()
+    image = form.get("image")
+    if not isinstance(image, UploadFile):
+        raise HTTPException(detail="the form has no file in a field named `image`", status_code=422)
+    return Drawing(await image.read(), is_true(form.get("debug")))
+
+
+def decode_base64(text: str) -> bytes:
+    """Decode base64 behind an optional data-URL prefix. Raises `UndecodableImage`."""
+    prefix, comma, rest = text.partition(",")
+    encoded = rest if comma and prefix.startswith("data:") else text
+    try:
+        return binascii.a2b_base64(encoded, strict_mode=True)
+    except ValueError as error:
+        raise UndecodableImage(f"`image` is not base64: {error}") from error
+
+
+def is_true(value: object) -> bool:
+    """Read a flag from a query string or a form."""
+    return str(value).lower() in {"1", "true", "yes", "on"}
+
+
+def png_base64(grey: GreyImage) -> str:
+    """Encode grey levels as a PNG in base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, "PNG")
+    return b64encode(buffer.getvalue()).decode("ascii")

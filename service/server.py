@@ -1,0 +1,96 @@
+"""Runs the application under uvicorn: one process, or a supervisor with several."""
+
+from __future__ import annotations
+
+import logging.config
+import os
+import signal
+import socket
+from typing import Any
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from service.app import create_app
+from service.errors import LiveDigitError
+from service.logs import log_config
+from service.models import ModelStore
+from service.settings import Settings, as_environment
+
+BACKLOG = 2048
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises `LiveDigitError` where the port cannot be had or the model cannot be served: before a worker starts.
+    """
+    logging.config.dictConfig(log_config(settings))
+    listener = bind(settings.host, settings.port)
+    with listener:
+        if settings.workers == 1:
+            serve_alone(settings, listener)
+        else:
+            serve_with_workers(settings, listener)
+
+
+def serve_alone(settings: Settings, listener: socket.socket) -> None:
+    """Serve from this process."""
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), **uvicorn_options(settings)))
+    # uvicorn finishes what is in flight and then raises the signal again; a server that was asked to stop and
+    # did so has done nothing wrong, so let that second signal pass and exit with 0.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    announce(listener)
+    server.run(sockets=[listener])
+
+
+def serve_with_workers(settings: Settings, listener: socket.socket) -> None:
+    """Serve from several processes that share one listening socket."""
+    # A model that cannot be served is reported here, once, and not by every worker.
+    ModelStore(settings).load()
+    os.environ.update(as_environment(settings))
+    config = uvicorn.Config(
+        "service.app:create_app", factory=True, workers=settings.workers, **uvicorn_options(settings)
+    )
+    announce(listener)
+    Multiprocess(config, sockets=[listener]).run()
+
+
+def uvicorn_options(settings: Settings) -> dict[str, Any]:
+    """Translate the settings to uvicorn's."""
+    return {
+        "loop": "uvloop",
+        "http": "httptools",
+        "ws": "none",
+        "interface": "asgi3",
+        "log_config": log_config(settings),
+        "access_log": False,
+        "server_header": False,
+        "timeout_keep_alive": settings.keep_alive_s,
+        "timeout_graceful_shutdown": settings.shutdown_timeout_s,
+    }
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen, or say what stands in the way."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise LiveDigitError(
+            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another with --host and --port"
+        ) from error
+    listener.set_inheritable(True)
+    return listener
+
+
+def announce(listener: socket.socket) -> None:
+    """Log where to point the browser."""
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    logging.getLogger(__name__).info("listening on http://%s:%d", shown, port)
