@@ -11,6 +11,8 @@ from typing import Any
 from litestar import Litestar, Request, Response
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from litestar.middleware.rate_limit import RateLimitConfig
+from litestar.types import Middleware
 
 from service.errors import (
     ArtifactError,
@@ -58,9 +60,20 @@ def create_app(settings: Settings | None = None) -> Litestar:
         exception_handlers={Exception: answer_error},
         lifespan=[run_service],
         logging_config=None,
+        middleware=rate_limit(settings),
         request_max_body_size=settings.max_body_bytes,
         state=State({"service": service}),
     )
+
+
+def rate_limit(settings: Settings) -> list[Middleware]:
+    """Limit requests per client address; the page and the health checks are free."""
+    if not settings.rate_limit_per_minute:
+        return []
+    config = RateLimitConfig(
+        rate_limit=("minute", settings.rate_limit_per_minute), exclude=["^/$", "^/static/", "/health"]
+    )
+    return [config.middleware]
 
 
 @asynccontextmanager
@@ -97,5 +110,8 @@ def describe(error: Exception) -> tuple[HTTPStatus, str]:
 def error_headers(error: Exception) -> dict[str, str]:
     """Give the headers that go with an error."""
     if isinstance(error, HTTPException):
-        return dict(error.headers or {})
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.TOO_MANY_REQUESTS and "RateLimit-Reset" in headers:
+            headers["Retry-After"] = headers["RateLimit-Reset"]
+        return headers
     return {"Retry-After": RETRY_AFTER_S[type(error)]} if type(error) in RETRY_AFTER_S else {}

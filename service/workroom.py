@@ -31,10 +31,10 @@ class Workroom:
         """Run a job in a thread. Raises `Overloaded` at once, or `DeadlineExceeded`."""
         if self.pending >= self._capacity:
             raise Overloaded(f"{self.pending} requests are being worked on: try again shortly")
+        loop = asyncio.get_running_loop()
         self.pending += 1
         future = self._threads.submit(job, *args, **kwargs)
         future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._finish))
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await asyncio.wrap_future(future)

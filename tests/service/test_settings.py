@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from service.errors import UsageError
+from service.settings import Settings, as_environment, flag_name, load_settings, variable_name
+
+
+def test_the_defaults_need_no_environment():
+    assert load_settings({}) == Settings()
+
+
+def test_the_environment_is_read_and_a_flag_wins():
+    settings = load_settings({"LIVEDIGIT_PORT": "9000", "LIVEDIGIT_WORKERS": "2"}, {"port": "9001"})
+    assert (settings.port, settings.workers) == (9001, 2)
+
+
+def test_settings_survive_the_way_to_a_worker_through_the_environment():
+    settings = Settings(port=9000, access_log=True, drain_s=1.5, model_version=3, log_format="json")
+    assert load_settings(as_environment(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("port", "99999"),
+        ("port", "http"),
+        ("workers", "0"),
+        ("request_timeout_s", "-1"),
+        ("log_level", "loud"),
+        ("model_name", "../secrets"),
+        ("access_log", "perhaps"),
+    ],
+)
+def test_a_bad_value_is_refused_by_variable_flag_and_value(name, value):
+    with pytest.raises(UsageError) as caught:
+        load_settings({variable_name(name): value})
+    assert all(word in str(caught.value) for word in (variable_name(name), flag_name(name), value))
+
+
+def test_every_default_passes_its_own_check():
+    assert load_settings(as_environment(Settings())) == Settings()
+
+
+def test_every_setting_explains_itself():
+    for field in msgspec.structs.fields(Settings):
+        assert field.type.__metadata__[-1].description.endswith("."), field.name
