@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+import pytest
+
+from service.contract import TrainingRun
+from training.config import find_recipe
+from training.errors import NothingToResume, VersionTaken
+
+if TYPE_CHECKING:
+    from training.train import Order
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    # Keras turns TensorFlow tensors into arrays without the keyword that NumPy 2 asks for.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+
+EPOCHS = 3
+WAIT_S = 120
+
+
+def place_order(tiny_mnist: Path, out: Path, version: int = 1) -> Order:
+    from training.train import Order
+
+    return Order(find_recipe("baseline", EPOCHS), tiny_mnist, out, "bars", version, seed=7)
+
+
+def kill_after_first_epoch(order: Order) -> None:
+    """Run the command in a process of its own and end it as a power cut would."""
+    command = [
+        *(sys.executable, "-c", "from service.cli import main; main()", "train", "--recipe", order.recipe.name),
+        *("--data-dir", str(order.data_dir), "--epochs", str(EPOCHS), "--seed", str(order.seed)),
+        *("--out", str(order.out), "--name", order.name, "--version", str(order.version)),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + WAIT_S
+        while not list(order.workshop.glob("epoch-*.h5")) and process.poll() is None:
+            assert time.monotonic() < deadline, "no epoch finished"
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(tiny_mnist: Path, tmp_path: Path) -> None:
+    from training.train import train
+
+    whole = train(place_order(tiny_mnist, tmp_path / "whole"))
+    order = place_order(tiny_mnist, tmp_path / "killed")
+    kill_after_first_epoch(order)
+    assert not order.target.exists()
+    resumed = train(order, resume=True)
+    assert resumed.weights_sha256 == whole.weights_sha256
+    assert not order.workshop.exists()
+
+
+def test_the_saved_model_serves_named_outputs_and_a_record(tiny_mnist: Path, tmp_path: Path) -> None:
+    import keras
+    import tensorflow as tf
+
+    from training.model import hash_weights
+    from training.train import train
+
+    order = place_order(tiny_mnist, tmp_path)
+    run = train(order)
+    image = np.random.default_rng(0).random((3, 28, 28, 1), np.float32)
+    endpoint = tf.saved_model.load(order.target).signatures["serve"]
+    once, twice = endpoint(image=tf.constant(image)), endpoint(image=tf.constant(image))
+    assert set(once) == {"logits", "probabilities"}
+    np.testing.assert_array_equal(once["logits"], twice["logits"], "dropout must be off")
+    np.testing.assert_allclose(once["probabilities"], tf.nn.softmax(once["logits"]), atol=1e-6)
+    rebuilt = keras.models.load_model(order.target / "model.keras")
+    assert hash_weights(rebuilt.get_weights()) == run.weights_sha256
+    np.testing.assert_allclose(rebuilt.predict(image, verbose=0)["logits"], once["logits"], atol=1e-5)
+    stored = msgspec.json.decode((order.target / "run.json").read_bytes(), type=TrainingRun)
+    assert stored == run
+    assert stored.command == "livedigit train --recipe baseline --epochs 3 --seed 7 --name bars --version 1"
+    assert str(tmp_path) not in (order.target / "run.json").read_text()
+
+
+def test_a_version_is_never_overwritten(tiny_mnist: Path, tmp_path: Path) -> None:
+    from training.train import train
+
+    order = place_order(tiny_mnist, tmp_path)
+    order.target.mkdir(parents=True)
+    with pytest.raises(VersionTaken, match="never overwritten"):
+        train(order)
+
+
+def test_an_unfinished_run_is_not_started_anew(tiny_mnist: Path, tmp_path: Path) -> None:
+    from training.train import train
+
+    order = place_order(tiny_mnist, tmp_path)
+    order.workshop.mkdir(parents=True)
+    with pytest.raises(VersionTaken, match="--resume"):
+        train(order)
+
+
+def test_resume_without_an_unfinished_run_says_so(tiny_mnist: Path, tmp_path: Path) -> None:
+    from training.train import train
+
+    with pytest.raises(NothingToResume, match="without --resume"):
+        train(place_order(tiny_mnist, tmp_path), resume=True)
+
+
+def test_resume_refuses_another_recipe(tiny_mnist: Path, tmp_path: Path) -> None:
+    from training.checkpoints import Progress, write_progress
+    from training.train import train
+
+    order = place_order(tiny_mnist, tmp_path)
+    order.workshop.mkdir(parents=True)
+    write_progress(order.workshop, Progress(recipe=order.recipe, seed=order.seed + 1))
+    with pytest.raises(NothingToResume, match="seed 8"):
+        train(order, resume=True)
+
+
+def test_versions_count_up_from_the_highest(tmp_path: Path) -> None:
+    from training.train import choose_version
+
+    assert choose_version(tmp_path, "bars") == 1
+    for name in ("2", "10", ".11.unfinished", "notes"):
+        (tmp_path / "bars" / name).mkdir(parents=True)
+    assert choose_version(tmp_path, "bars") == 11

@@ -1,0 +1,114 @@
+"""The state of an unfinished run, on disk after every epoch, so that a killed run can go on."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import keras
+import msgspec
+
+from training.config import Recipe
+from training.errors import DataError, NothingToResume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+PROGRESS_FILE = "progress.json"
+
+
+class Progress(msgspec.Struct, kw_only=True):
+    """`progress.json`: how far a run has come."""
+
+    recipe: Recipe
+    seed: int
+    finished: bool = False
+    duration_s: float = 0.0
+    history: list[dict[str, float]] = []
+    """What Keras measured in each epoch."""
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the lowest validation loss; the last one where nothing was held out."""
+        losses = [logs.get("val_loss", -epoch) for epoch, logs in enumerate(self.history)]
+        return losses.index(min(losses))
+
+
+class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
+    """Saves the state after each epoch and restores it before the first.
+
+    Goes last in the list of callbacks. `followers` are the callbacks whose state is a function of the history,
+    which Keras does not save: they are shown the history again.
+    """
+
+    def __init__(self, folder: Path, progress: Progress, followers: Sequence[keras.callbacks.Callback]) -> None:
+        super().__init__()
+        self.folder = folder
+        self.progress = progress
+        self.followers = followers
+        self.resumed_at = time.monotonic()
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Restore the weights, the optimizer and the other callbacks."""
+        if not self.progress.history:
+            return
+        for epoch, past_logs in enumerate(self.progress.history):
+            for callback in self.followers:
+                callback.on_epoch_end(epoch, dict(past_logs))
+        # After the replay, which has moved the learning rate that is restored here.
+        self.restore(self.model, len(self.progress.history) - 1)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Save everything, then point `progress.json` at it: a kill in between costs one epoch and no more."""
+        now = time.monotonic()
+        self.progress.duration_s += now - self.resumed_at
+        self.resumed_at = now
+        self.progress.history.append({name: float(value) for name, value in (logs or {}).items()})
+        self.progress.finished = self.model.stop_training or epoch + 1 == self.progress.recipe.epochs
+        self.model.save_weights(self.weights_path(epoch))
+        write_progress(self.folder, self.progress)
+        self.remove_obsolete()
+
+    def restore(self, model: keras.Model, epoch: int) -> None:
+        """Load the state at the end of an epoch. Raises `DataError`."""
+        path = self.weights_path(epoch)
+        model.optimizer.build(model.trainable_variables)
+        try:
+            model.load_weights(path)
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{path}: cannot be read ({error}): delete {self.folder} and train anew") from error
+
+    def weights_path(self, epoch: int) -> Path:
+        """Where the state at the end of an epoch lies."""
+        return self.folder / f"epoch-{epoch + 1:04}.weights.h5"
+
+    def remove_obsolete(self) -> None:
+        """Keep the last epoch, to resume from, and the best, to end with."""
+        kept = {self.weights_path(epoch) for epoch in (len(self.progress.history) - 1, self.progress.best_epoch)}
+        for path in set(self.folder.glob("epoch-*.weights.h5")) - kept:
+            path.unlink()
+
+
+def write_progress(folder: Path, progress: Progress) -> None:
+    """Replace `progress.json` in one step."""
+    temporary = folder / f"{PROGRESS_FILE}.new"
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(progress)))
+    temporary.replace(folder / PROGRESS_FILE)
+
+
+def read_progress(folder: Path, recipe: Recipe, seed: int) -> Progress:
+    """Read the progress of a run like this one. Raises `NothingToResume`."""
+    path = folder / PROGRESS_FILE
+    try:
+        progress = msgspec.json.decode(path.read_bytes(), type=Progress)
+    except FileNotFoundError as error:
+        raise NothingToResume(f"{folder}: no unfinished run here: start it without --resume") from error
+    except msgspec.DecodeError as error:
+        raise NothingToResume(f"{path}: cannot be read ({error}): delete {folder} and train anew") from error
+    if (progress.recipe, progress.seed) != (recipe, seed):
+        raise NothingToResume(
+            f"{folder}: the unfinished run has recipe {progress.recipe.name}, {progress.recipe.epochs} epochs and "
+            f"seed {progress.seed}: resume it with these, or delete the folder"
+        )
+    return progress

@@ -1,0 +1,37 @@
+"""What can go wrong in training and evaluation.
+
+LiveDigitError                  exit_code 1
+└── TrainingError
+    ├── DataError                             a data file is missing, damaged, or cannot be downloaded
+    ├── ModelUnreadable                       what is to be evaluated is neither a SavedModel nor an artifact
+    ├── VersionTaken            exit_code 2   that version is already there, finished or not
+    └── NothingToResume         exit_code 2   no unfinished run of that recipe, seed and number of epochs
+"""
+
+from __future__ import annotations
+
+from service.errors import LiveDigitError
+
+
+class TrainingError(LiveDigitError):
+    """Base of the errors of this package."""
+
+
+class DataError(TrainingError):
+    """A data file is missing, damaged, or cannot be downloaded."""
+
+
+class ModelUnreadable(TrainingError):
+    """What is to be evaluated is neither a SavedModel nor a published artifact."""
+
+
+class VersionTaken(TrainingError):
+    """That version is already there, finished or not."""
+
+    exit_code = 2
+
+
+class NothingToResume(TrainingError):
+    """There is no unfinished run like the one that was asked for."""
+
+    exit_code = 2
