@@ -1,0 +1,73 @@
+/** The only module that talks to the server. */
+
+export const TIMEOUT_MS = 5000;
+export const MAX_RETRIES = 2;
+
+/** `kind` is "timeout", "network" or "http"; the last has the status and the server's own words. */
+export class ApiError extends Error {
+  constructor(kind, { status = 0, detail = "", retryAfterS = null } = {}) {
+    super(detail || kind);
+    Object.assign(this, { kind, status, detail, retryAfterS });
+  }
+}
+
+/**
+ * Ask what digit an image shows. A timeout is tried again, at most twice; aborting `signal` ends it all.
+ * Throws ApiError, or the signal's AbortError.
+ */
+export async function predict(image, { debug = false, signal } = {}) {
+  const body = JSON.stringify({ image, debug });
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await postJson("/predict", body, signal);
+    } catch (error) {
+      if (error.kind !== "timeout" || attempt === MAX_RETRIES) throw error;
+    }
+  }
+}
+
+/** Who answers: {"status", "model", "version"}, also while there is no model. Throws ApiError. */
+export async function health() {
+  const response = await request("/health");
+  const answer = await readJson(response);
+  if (!answer?.status) throw new ApiError("http", { status: response.status });
+  return answer;
+}
+
+async function postJson(path, body, signal) {
+  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body };
+  const response = await request(path, options, signal);
+  const answer = await readJson(response);
+  if (response.ok && answer) return answer;
+  throw new ApiError("http", {
+    status: response.status,
+    detail: answer?.detail ?? "",
+    retryAfterS: secondsOf(response.headers.get("Retry-After")),
+  });
+}
+
+async function request(path, options = {}, signal = undefined) {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
+  try {
+    const response = await fetch(path, { ...options, signal: either });
+    // The body is read under the same clock: a server may send its headers and then stall.
+    return new Response(await response.arrayBuffer(), response);
+  } catch (error) {
+    if (signal?.aborted) throw signal.reason;
+    throw new ApiError(timeout.aborted ? "timeout" : "network");
+  }
+}
+
+async function readJson(response) {
+  try {
+    return await response.json();
+  } catch {
+    return null;
+  }
+}
+
+function secondsOf(header) {
+  const seconds = Number.parseFloat(header ?? "");
+  return Number.isFinite(seconds) && seconds >= 0 ? seconds : null;
+}

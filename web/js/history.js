@@ -1,0 +1,105 @@
+/** The last 20 drawings, as compact strokes in this browser's storage, shared by its tabs. */
+
+import { paintDrawing } from "./render.js";
+import { decodeStrokes, encodeStrokes } from "./strokes.js";
+import { text } from "./strings.js";
+
+const KEY = "livedigit.history";
+const MAX_ENTRIES = 20;
+const THUMBNAIL_PEN_WIDTH = 24;
+
+export class History {
+  #entries;
+  #find;
+  #onOpen;
+  #isSaved = true;
+
+  constructor(find, onOpen) {
+    this.#find = find;
+    this.#onOpen = onOpen;
+    this.#entries = load() ?? [];
+    find("clear-history").addEventListener("click", () => this.#store([]));
+    addEventListener("storage", ({ key }) => {
+      if (key !== KEY && key !== null) return;
+      this.#entries = load() ?? [];
+      this.#render();
+    });
+    this.#render();
+  }
+
+  /** Keep a drawing and its answer; a drawing that is already there is brought up to date. */
+  record(id, strokes, { digit, confidence }) {
+    const entry = { id, strokes: encodeStrokes(strokes), digit, confidence };
+    // Another tab may have written since: its drawings are kept.
+    const others = (load() ?? this.#entries).filter((each) => each.id !== id);
+    this.#store([entry, ...others].slice(0, MAX_ENTRIES));
+  }
+
+  #store(entries) {
+    this.#entries = entries;
+    this.#isSaved = save(entries);
+    this.#render();
+  }
+
+  #render() {
+    this.#find("history").replaceChildren(...this.#entries.map((entry) => this.#item(entry)));
+    this.#find("history-empty").hidden = this.#entries.length > 0;
+    this.#find("clear-history").hidden = this.#entries.length === 0;
+    this.#find("history-problem").hidden = this.#isSaved;
+    this.#find("history-problem").textContent = text.historyNotSaved;
+  }
+
+  #item({ strokes, digit, confidence }) {
+    const item = document.createElement("li");
+    const button = item.appendChild(document.createElement("button"));
+    const drawing = decodeStrokes(strokes);
+    button.type = "button";
+    button.ariaLabel = text.openEntry(digit, confidence);
+    button.append(thumbnail(drawing), caption(digit, confidence));
+    button.addEventListener("click", () => this.#onOpen(drawing));
+    return item;
+  }
+}
+
+function thumbnail(strokes) {
+  const size = Math.round(72 * devicePixelRatio);
+  const canvas = Object.assign(document.createElement("canvas"), { width: size, height: size });
+  paintDrawing(canvas.getContext("2d", { alpha: false }), strokes, THUMBNAIL_PEN_WIDTH);
+  return canvas;
+}
+
+function caption(digit, confidence) {
+  const line = document.createElement("span");
+  const [answer, share] = ["b", "small"].map((tag) => document.createElement(tag));
+  answer.textContent = digit;
+  share.textContent = text.roundPercent(confidence);
+  line.append(answer, share);
+  return line;
+}
+
+/** The entries that can be read; null where storage is forbidden. */
+function load() {
+  try {
+    const entries = JSON.parse(localStorage.getItem(KEY) ?? "[]");
+    return Array.isArray(entries) ? entries.filter(isEntry) : [];
+  } catch (error) {
+    return error instanceof SyntaxError ? [] : null;
+  }
+}
+
+function isEntry(entry) {
+  try {
+    return decodeStrokes(entry.strokes).length > 0 && Number.isInteger(entry.digit) && entry.confidence <= 1;
+  } catch {
+    return false;
+  }
+}
+
+function save(entries) {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(entries));
+    return true;
+  } catch {
+    return false;
+  }
+}

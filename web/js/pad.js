@@ -1,0 +1,154 @@
+/** Pointer events to strokes, and the drawing on the screen. One pointer draws at a time. */
+
+import { paintDrawing } from "./render.js";
+import { CANVAS_SIZE, distance, eraseAt, snapPoint } from "./strokes.js";
+
+const MIN_STEP = 1;
+const ERASER_RADIUS = 16;
+const ERASER_BUTTON = 32;
+const CURSOR_COLOUR = "#8fd9c0";
+
+/** Reports `onChange(strokes)` while the pen is down and `onCommit(strokes)` when it is lifted. */
+export class Pad {
+  tool = "pen";
+  penOnly = false;
+  #context;
+  #strokes = [];
+  #gesture = null;
+  #cursor = null;
+  #frame = 0;
+
+  constructor(canvas, { onChange, onCommit, onPenSeen }) {
+    this.canvas = canvas;
+    this.#context = canvas.getContext("2d", { alpha: false });
+    Object.assign(this, { onChange, onCommit, onPenSeen });
+    this.#listen();
+    new ResizeObserver(() => this.#repaint()).observe(canvas);
+  }
+
+  /** Show a drawing; a stroke in progress is dropped. */
+  show(strokes) {
+    this.#gesture = null;
+    this.#strokes = strokes;
+    this.#repaint();
+  }
+
+  get isDrawing() {
+    return this.#gesture !== null;
+  }
+
+  /** Ring around the point where the keyboard's pen or the eraser is; null hides it. */
+  showCursor(point) {
+    this.#cursor = point;
+    this.#repaint();
+  }
+
+  /** Put the pen, or whatever tool is chosen, on the paper. */
+  begin(point, { tool = this.tool, pointerId = null, pointerType = "" } = {}) {
+    this.#gesture = { tool, pointerId, pointerType, stroke: [], strokes: this.#strokes };
+    this.extend([point]);
+  }
+
+  /** Move it through these points. */
+  extend(points) {
+    for (const point of points.map(snapPoint)) this.#apply(point);
+    this.#repaint();
+    this.onChange(this.#gesture.strokes);
+  }
+
+  /** Lift it. */
+  finish() {
+    if (!this.#gesture) return;
+    this.#strokes = this.#gesture.strokes;
+    this.#gesture = null;
+    this.onCommit(this.#strokes);
+  }
+
+  #apply(point) {
+    const gesture = this.#gesture;
+    if (gesture.tool === "eraser") {
+      gesture.strokes = eraseAt(gesture.strokes, point, ERASER_RADIUS);
+      this.#cursor = point;
+    } else if (gesture.stroke.length === 0 || distance(gesture.stroke.at(-1), point) >= MIN_STEP) {
+      gesture.stroke = [...gesture.stroke, point];
+      gesture.strokes = [...this.#strokes, gesture.stroke];
+    }
+  }
+
+  #listen() {
+    const on = (type, handler) => this.canvas.addEventListener(type, handler);
+    on("pointerdown", (event) => this.#pointerDown(event));
+    on("pointermove", (event) => this.#pointerMove(event));
+    for (const type of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      on(type, (event) => this.#owns(event) && this.finish());
+    }
+    // Drawing does not move the focus: its ring around the paper is for those who come by keyboard.
+    on("mousedown", (event) => event.preventDefault());
+    on("pointerleave", () => this.#cursor && this.showCursor(null));
+    addEventListener("blur", () => this.finish());
+  }
+
+  #pointerDown(event) {
+    if (event.pointerType === "pen") this.#acceptPen();
+    if (this.#gesture || event.button > 0 && !(event.buttons & ERASER_BUTTON)) return;
+    if (this.penOnly && event.pointerType === "touch") return;
+    const { pointerId, pointerType } = event;
+    this.canvas.setPointerCapture(pointerId);
+    const tool = event.buttons & ERASER_BUTTON ? "eraser" : this.tool;
+    this.begin(this.#pointOf(event), { tool, pointerId, pointerType });
+  }
+
+  /** A pen has come: a touch in progress is the palm of the hand that holds it. */
+  #acceptPen() {
+    if (this.#gesture?.pointerType === "touch") this.show(this.#strokes);
+    this.onPenSeen();
+  }
+
+  #pointerMove(event) {
+    if (this.#owns(event)) {
+      // Without a button down the release was lost, outside the window for example.
+      if (event.buttons === 0) this.finish();
+      else this.extend(coalesced(event).map((each) => this.#pointOf(each)));
+    } else if (this.tool === "eraser" && event.pointerType !== "touch") {
+      this.showCursor(this.#pointOf(event));
+    }
+  }
+
+  #owns(event) {
+    return this.#gesture !== null && this.#gesture.pointerId === event.pointerId;
+  }
+
+  #pointOf(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const scale = CANVAS_SIZE / box.width;
+    return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+  }
+
+  #repaint() {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#fitToScreen();
+      paintDrawing(this.#context, this.#gesture?.strokes ?? this.#strokes);
+      if (this.#cursor) this.#paintCursor();
+    });
+  }
+
+  #fitToScreen() {
+    const size = Math.max(1, Math.round(this.canvas.clientWidth * devicePixelRatio));
+    if (this.canvas.width !== size) this.canvas.width = this.canvas.height = size;
+  }
+
+  #paintCursor() {
+    this.#context.beginPath();
+    this.#context.arc(...this.#cursor, ERASER_RADIUS, 0, 2 * Math.PI);
+    this.#context.lineWidth = 2;
+    this.#context.strokeStyle = CURSOR_COLOUR;
+    this.#context.stroke();
+  }
+}
+
+/** Every position since the last event; browsers hand them out in secure contexts only. */
+function coalesced(event) {
+  const events = event.getCoalescedEvents?.() ?? [];
+  return events.length > 0 ? events : [event];
+}

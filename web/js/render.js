@@ -1,0 +1,68 @@
+/** Strokes to pixels: for the screen at any size, and for the model always at 280x280. */
+
+import { CANVAS_SIZE, PEN_WIDTH, inkBox, smoothStroke } from "./strokes.js";
+
+export const PAPER = "#0a0a0f";
+export const INK = "#ffffff";
+
+/** Paint a drawing over the whole of a canvas, scaled to its backing store. */
+export function paintDrawing(context, strokes, penWidth = PEN_WIDTH) {
+  const { width, height } = context.canvas;
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.fillStyle = PAPER;
+  context.fillRect(0, 0, width, height);
+  context.setTransform(width / CANVAS_SIZE, 0, 0, height / CANVAS_SIZE, 0, 0);
+  context.strokeStyle = context.fillStyle = INK;
+  context.lineWidth = penWidth;
+  context.lineCap = context.lineJoin = "round";
+  for (const stroke of strokes) paintStroke(context, stroke, penWidth);
+}
+
+function paintStroke(context, stroke, penWidth) {
+  const points = smoothStroke(stroke);
+  const isDot = points.every(([x, y]) => x === points[0][0] && y === points[0][1]);
+  context.beginPath();
+  if (isDot) {
+    // A line of no length draws nothing by the specification, whatever its caps.
+    context.arc(...points[0], penWidth / 2, 0, 2 * Math.PI);
+    context.fill();
+  } else {
+    traceCurve(context, points);
+    context.stroke();
+  }
+}
+
+/** Trace quadratic Béziers from midpoint to midpoint, with the points themselves as control points. */
+function traceCurve(context, points) {
+  context.moveTo(...points[0]);
+  for (let index = 1; index < points.length - 1; index += 1) {
+    const [x, y] = points[index];
+    const [nextX, nextY] = points[index + 1];
+    context.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
+  }
+  context.lineTo(...points.at(-1));
+}
+
+/** The 280x280 raster that the model is shown, whatever the screen. */
+export function rasterFromStrokes(strokes) {
+  const context = createCanvas(CANVAS_SIZE, CANVAS_SIZE);
+  paintDrawing(context, strokes);
+  return context.canvas;
+}
+
+/**
+ * A PNG data URL of the raster, cropped to the ink and its margin: the server's answer is the same bit for bit,
+ * and there is less to send and to decode.
+ */
+export function imageFromStrokes(strokes) {
+  const { left, top, width, height } = inkBox(strokes);
+  const context = createCanvas(width, height);
+  context.drawImage(rasterFromStrokes(strokes), -left, -top);
+  return context.canvas.toDataURL("image/png");
+}
+
+function createCanvas(width, height) {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  // Kept in main memory: the graphics card's antialiasing differs from machine to machine.
+  return canvas.getContext("2d", { alpha: false, willReadFrequently: true });
+}

@@ -1,0 +1,117 @@
+/** The answer on the page: digit, confidence, the five best, what the model saw, and what went wrong. */
+
+import { describeError, text } from "./strings.js";
+
+const CANDIDATES = 5;
+const ANNOUNCE_AFTER_MS = 800;
+/** Below the first the answer is hedged; above the last it is said without reserve. */
+const UNSURE_BELOW = 0.6;
+const FAIRLY_SURE_FROM = 0.85;
+const SURE_FROM = 0.97;
+
+export class Results {
+  #announcement = 0;
+  #rows;
+
+  /** `find(id)` gives the page's elements. */
+  constructor(find) {
+    this.find = find;
+    this.#rows = Array.from({ length: CANDIDATES }, () => this.#addRow());
+    this.showBlank();
+  }
+
+  showBusy(busy) {
+    this.find("answer").toggleAttribute("data-busy", busy);
+  }
+
+  showBlank() {
+    this.#setState("blank");
+    this.find("digit").textContent = "";
+    this.find("confidence").textContent = "";
+    this.find("words").textContent = text.blank;
+    this.find("confidence-meter").value = 0;
+    this.#rows.forEach((row) => fillRow(row, null));
+    this.#showImages({});
+    this.find("latency").textContent = "";
+    clearTimeout(this.#announcement);
+  }
+
+  showAnswer(answer, { settled }) {
+    const words = certaintyInWords(answer);
+    this.#setState(isUnsure(answer) ? "unsure" : "answered");
+    this.find("digit").textContent = answer.digit;
+    this.find("confidence").textContent = text.percent(answer.confidence);
+    this.find("confidence-meter").value = answer.confidence;
+    this.find("words").textContent = words;
+    this.#rows.forEach((row, index) => fillRow(row, answer.top_predictions[index] ?? null));
+    this.#showImages(answer);
+    if (settled) this.announce(text.announce(answer.digit, answer.confidence, words), ANNOUNCE_AFTER_MS);
+  }
+
+  showError(error) {
+    const message = describeError(error);
+    this.find("notice").hidden = false;
+    this.find("notice-text").textContent = message;
+    this.announce(message);
+  }
+
+  hideError() {
+    this.find("notice").hidden = true;
+  }
+
+  showLatency(milliseconds) {
+    this.find("latency").textContent = text.latency(milliseconds);
+  }
+
+  /** Say something to users of a screen reader; what has not been said yet is dropped. */
+  announce(message, delay = 0) {
+    clearTimeout(this.#announcement);
+    this.#announcement = setTimeout(() => {
+      this.find("announcer").textContent = message;
+    }, delay);
+  }
+
+  #setState(state) {
+    this.hideError();
+    this.find("answer").dataset.state = state;
+  }
+
+  #showImages({ cropped_image: cropped, final_image: final }) {
+    for (const [id, png] of [["cropped-image", cropped], ["final-image", final]]) {
+      const image = this.find(id);
+      image.hidden = !png;
+      if (png) image.src = `data:image/png;base64,${png}`;
+    }
+  }
+
+  #addRow() {
+    const row = document.createElement("li");
+    const [digit, meter, share] = ["b", "meter", "span"].map((tag) => document.createElement(tag));
+    share.className = "share";
+    row.append(digit, meter, share);
+    this.find("candidates").append(row);
+    return { digit, meter, share };
+  }
+}
+
+function fillRow({ digit, meter, share }, candidate) {
+  digit.textContent = candidate?.digit ?? "";
+  meter.value = candidate?.confidence ?? 0;
+  meter.ariaLabel = text.candidate(candidate?.digit);
+  share.textContent = candidate ? text.percent(candidate.confidence) : "";
+}
+
+function isUnsure({ uncertain, confidence }) {
+  return uncertain ?? confidence < UNSURE_BELOW;
+}
+
+function certaintyInWords(answer) {
+  const [first, second, third] = answer.top_predictions;
+  if (isUnsure(answer)) {
+    const close = [first, second, third].filter(({ confidence }) => confidence >= first.confidence / 3);
+    return text.torn((close.length > 1 ? close : [first, second]).map(({ digit }) => digit));
+  }
+  if (answer.confidence >= SURE_FROM) return text.sure;
+  if (answer.confidence >= FAIRLY_SURE_FROM) return text.fairlySure;
+  return text.probably(first.digit, second.digit);
+}

@@ -1,0 +1,73 @@
+/** Every word on the page, in one place. To translate: replace the values, and `LOCALE`. */
+
+const LOCALE = "en";
+
+const percent = new Intl.NumberFormat(LOCALE, { style: "percent", maximumFractionDigits: 1 });
+const roundPercent = new Intl.NumberFormat(LOCALE, { style: "percent" });
+const either = new Intl.ListFormat(LOCALE, { type: "disjunction" });
+
+/** Put into elements marked `data-text`, and as `data-label` into their aria-label. */
+export const labels = {
+  tagline: "Draw a digit. It is read while you draw.",
+  checking: "Connecting",
+  padHeading: "Your drawing",
+  pad: "Drawing area",
+  padHelp: "Draw with a mouse, a finger or a pen. Escape clears.",
+  hint: "Draw a digit",
+  tools: "Drawing tools",
+  undo: "Undo",
+  redo: "Redo",
+  eraser: "Eraser",
+  clear: "Clear",
+  reading: "Reading",
+  confidence: "Confidence",
+  candidates: "Other readings",
+  tryAgain: "Try again",
+  debug: "What the model saw",
+  crop: "Your ink, cropped",
+  final: "What the model reads, 28 × 28",
+  history: "Earlier drawings",
+  historyEmpty: "Your last 20 drawings will be kept here, in this browser only.",
+  clearHistory: "Clear history",
+  shortcuts: "Keys: Escape or Alt+C clears, Ctrl+Z undoes, Ctrl+Shift+Z redoes, Alt+D shows what the model saw.",
+  privacy: "Drawings stay in this browser. The server is shown the picture, answers, and keeps nothing.",
+};
+
+export const connection = {
+  checking: "Connecting",
+  online: "Connected",
+  offline: "Offline",
+  unreachable: "Server unreachable",
+  "no-model": "No model on the server",
+};
+
+export const text = {
+  /** Never 100% and never 0%: the model is not that sure. */
+  percent(value) {
+    if (value > 0.999) return `> ${percent.format(0.999)}`;
+    return value < 0.001 ? `< ${percent.format(0.001)}` : percent.format(value);
+  },
+  roundPercent: (value) => roundPercent.format(Math.min(value, 0.99)),
+  candidate: (digit) => (digit === undefined ? "No reading yet" : `Probability of ${digit}`),
+  model: (name, version) => `${name}, version ${version}`,
+  blank: "Draw something: the answer appears here.",
+  busy: "Reading…",
+  cleared: "Cleared. Undo brings it back.",
+  announce: (digit, value, words) => `${digit}, ${text.percent(value)}. ${words}`,
+  sure: "No doubt about it.",
+  fairlySure: "Fairly sure.",
+  probably: (first, second) => `Probably ${first}, perhaps ${second}.`,
+  torn: (digits) => `Not sure: it could be ${either.format(digits.map(String))}.`,
+  openEntry: (digit, value) => `Open the drawing read as ${digit}, ${text.roundPercent(value)}`,
+  latency: (milliseconds) => `Answered ${Math.round(milliseconds)} ms after the pen was lifted.`,
+  historyNotSaved: "This browser does not let the page keep drawings: they last until you close it.",
+};
+
+/** What to say about a failed request; the server's own words where it has some. */
+export function describeError({ kind, status, detail, retryAfterS }) {
+  if (kind === "timeout") return "The server takes too long to answer. Your drawing is kept.";
+  if (kind === "network") return "The server cannot be reached. Your drawing is kept and will be read when it is back.";
+  const words = detail ? `${detail[0].toUpperCase()}${detail.slice(1)}.`.replace("..", ".") : "";
+  if (retryAfterS !== null) return `${words || "The server is busy."} Trying again in ${Math.ceil(retryAfterS)} s.`;
+  return words || `The server answered with an error (${status}).`;
+}
