@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.errors import DataError
+from training.unipen import load_pen_digits, parse_unipen
+
+RECORDING = """.INCLUDE dene.doc
+.HIERARCHY DIGIT
+
+.SEGMENT DIGIT    0 ? "8"
+.COMMENT 8 12  224
+.PEN_DOWN
+ 267  333
+ 267  336
+.PEN_UP
+.DT 100
+.PEN_DOWN
+ 100  400
+.PEN_UP
+.DT 100
+
+.SEGMENT DIGIT    1 ? "2"
+.COMMENT 2 26   54
+.PEN_DOWN
+ 1 2
+.PEN_UP
+.DT 100
+"""
+
+
+def test_segments_give_label_writer_and_strokes_with_y_downwards() -> None:
+    first, second = parse_unipen(RECORDING, Path("pen"))
+    assert (first.label, first.writer, second.label, second.writer) == (8, 12, 2, 26)
+    np.testing.assert_array_equal(first.strokes[0], [[267, 167], [267, 164]])
+    assert [len(stroke) for stroke in first.strokes] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (" 1 2\n.PEN_UP", " 1 2"),
+        (" 1 2\n", " 1\n"),
+        (" 1 2\n", " 1 x\n"),
+        (" 1 2\n", ""),
+        (".COMMENT 2 26   54", ""),
+        ('? "2"', ""),
+    ],
+)
+def test_a_damaged_digit_is_named(old: str, new: str) -> None:
+    with pytest.raises(DataError, match="pen, digit 1"):
+        parse_unipen(RECORDING.replace(old, new), Path("pen"))
+
+
+def test_another_kind_of_file_is_refused() -> None:
+    with pytest.raises(DataError, match="not the original recording"):
+        parse_unipen("47,100,27,81,57,37,26,0,0,23,56,53,100,90,40,98, 8\n", Path("pen"))
+
+
+def test_a_missing_recording_says_where_to_get_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"archive\.ics\.uci\.edu"):
+        load_pen_digits(tmp_path)
+
+
+@pytest.mark.data
+def test_the_recording_has_thirty_writers(data_dir: Path) -> None:
+    digits, record = load_pen_digits(data_dir)
+    assert record.examples == len(digits) == 7494
+    assert len({digit.writer for digit in digits}) == 30
+    points = np.concatenate([stroke for digit in digits for stroke in digit.strokes])
+    assert points.min() >= 0
+    assert points.max() <= 500

@@ -1,0 +1,88 @@
+"""Pen-Based Recognition of Handwritten Digits: recorded strokes with their writers, read from UNIPEN.
+
+Source: E. Alpaydin, Fevzi Alimoglu, UCI Machine Learning Repository, doi 10.24432/C5MG6K (CC BY 4.0);
+the UNIPEN format, I. Guyon et al., 1994.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.contract import DatasetRecord
+from training.data import find_packed, hash_file, read_unpacked
+from training.errors import DataError
+
+PEN_FILE = "pendigits-orig.tra"
+TABLET_SIZE = 500
+"""Side of the square in which the writers wrote, in the recording's units."""
+
+Stroke = NDArray[np.float64]
+"""(n, 2): x to the right, y downwards."""
+
+
+class PenDigit(NamedTuple):
+    """A digit as it was written."""
+
+    label: int
+    writer: int
+    strokes: tuple[Stroke, ...]
+    """In tablet units, 0 to 500 from the left and from the top."""
+
+
+def load_pen_digits(data_dir: Path | None) -> tuple[list[PenDigit], DatasetRecord]:
+    """Read the 30 training writers from `data_dir` or its folder `pendigits`. Raises `DataError`."""
+    path = find_pen_file(data_dir)
+    digits = parse_unipen(read_unpacked(path).decode("ascii", errors="replace"), path)
+    record = DatasetRecord(
+        name="Pen-Based Recognition of Handwritten Digits",
+        split="train",
+        examples=len(digits),
+        sha256={path.name: hash_file(path)},
+    )
+    return digits, record
+
+
+def find_pen_file(data_dir: Path | None) -> Path:
+    """Find the recording. Raises `DataError`."""
+    for folder in (data_dir, data_dir / "pendigits") if data_dir else ():
+        if path := find_packed(folder, PEN_FILE):
+            return path
+    raise DataError(
+        f"{data_dir or 'no --data-dir'}: no {PEN_FILE} or {PEN_FILE}.gz here or in its folder pendigits: "
+        "get pendigits-orig.tra.Z from https://archive.ics.uci.edu/dataset/81 and unpack it (`gzip -d`)"
+    )
+
+
+def parse_unipen(text: str, path: Path) -> list[PenDigit]:
+    """Read every segment. Raises `DataError` where one is not whole."""
+    segments = text.split(".SEGMENT DIGIT")[1:]
+    digits = [parse_segment(segment, f"{path}, digit {number}") for number, segment in enumerate(segments)]
+    if not digits:
+        raise DataError(f"{path}: holds no .SEGMENT DIGIT: not the original recording of the pen digits")
+    return digits
+
+
+def parse_segment(segment: str, place: str) -> PenDigit:
+    """Read a label, a writer, and the points between each .PEN_DOWN and .PEN_UP."""
+    label = re.search(r'\?\s*"(\d)"', segment)
+    writer = re.search(r"\.COMMENT\s+\d+\s+(\d+)", segment)
+    strokes = re.findall(r"\.PEN_DOWN\n(.*?)\.PEN_UP", segment, re.DOTALL)
+    if not (label and writer and strokes) or segment.count(".PEN_DOWN") != len(strokes):
+        raise DataError(f"{place}: cut short or damaged: download the file again")
+    return PenDigit(int(label[1]), int(writer[1]), tuple(parse_points(points, place) for points in strokes))
+
+
+def parse_points(text: str, place: str) -> Stroke:
+    """Read points, and turn y, which UNIPEN counts upwards, downwards."""
+    try:
+        points = np.array(text.split(), np.float64).reshape(-1, 2)
+    except ValueError as error:
+        raise DataError(f"{place}: a point is not two numbers: download the file again") from error
+    if not len(points):
+        raise DataError(f"{place}: a stroke without points: download the file again")
+    return points * (1, -1) + (0, TABLET_SIZE)
