@@ -1,10 +1,8 @@
-"""`create_app`: lifespan, error table, wiring."""
+"""`create_app`: error table and wiring."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -16,24 +14,37 @@ from litestar.types import Middleware
 
 from service.errors import (
     ArtifactError,
+    BodyTooLarge,
     DeadlineExceeded,
     ImageError,
     InferenceFailure,
+    InvalidTensor,
+    LiveDigitError,
     ModelUnavailable,
     Overloaded,
+    UnknownModel,
+    UnsupportedEncoding,
 )
+from service.lifecycle import run_service
+from service.metrics import Metrics
 from service.models import ModelStore
-from service.routes.health import health
+from service.routes.health import health, metrics
+from service.routes.inference_v2 import INFERENCE_HANDLERS
 from service.routes.page import page_handlers
 from service.routes.predict import predict
 from service.settings import Settings, load_settings, web_folder
 from service.state import Service
+from service.telemetry import Telemetry
 from service.workroom import Workroom
 
 logger = logging.getLogger(__name__)
 
-STATUS = {
+STATUS: dict[type[LiveDigitError], HTTPStatus] = {
     ImageError: HTTPStatus.BAD_REQUEST,
+    InvalidTensor: HTTPStatus.BAD_REQUEST,
+    UnknownModel: HTTPStatus.NOT_FOUND,
+    BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedEncoding: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ModelUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
@@ -41,6 +52,8 @@ STATUS = {
     ArtifactError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 RETRY_AFTER_S: dict[type[Exception], str] = {ModelUnavailable: "30", Overloaded: "1"}
+UNTOLD = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR})
+"""Statuses whose reason is for the log and not for the client."""
 
 
 def create_app(settings: Settings | None = None) -> Litestar:
@@ -49,20 +62,29 @@ def create_app(settings: Settings | None = None) -> Litestar:
     Raises `UsageError` for a bad setting, `ArtifactError` or `ModelNotFound` for a model that cannot be served.
     """
     settings = load_settings() if settings is None else settings
-    service = Service(
-        settings=settings,
-        models=ModelStore(settings),
-        workroom=Workroom(settings.max_inflight, settings.max_queue, settings.request_timeout_s),
-    )
+    service = create_service(settings)
     service.models.load()
-    return Litestar(
-        route_handlers=[predict, health, *page_handlers(web_folder())],
+    app = Litestar(
+        route_handlers=[predict, health, metrics, *INFERENCE_HANDLERS, *page_handlers(web_folder())],
         exception_handlers={Exception: answer_error},
         lifespan=[run_service],
         logging_config=None,
         middleware=rate_limit(settings),
         request_max_body_size=settings.max_body_bytes,
         state=State({"service": service}),
+    )
+    app.asgi_handler = Telemetry(app.asgi_handler, service.metrics, settings.access_log, lambda: service.is_draining)
+    return app
+
+
+def create_service(settings: Settings) -> Service:
+    """Make what the handlers share."""
+    figures = Metrics()
+    return Service(
+        settings=settings,
+        models=ModelStore(settings, figures),
+        workroom=Workroom(settings.max_inflight, settings.max_queue, settings.request_timeout_s, figures.set_pending),
+        metrics=figures,
     )
 
 
@@ -76,18 +98,16 @@ def rate_limit(settings: Settings) -> list[Middleware]:
     return [config.middleware]
 
 
-@asynccontextmanager
-async def run_service(app: Litestar) -> AsyncIterator[None]:
-    """End the threads with the application."""
-    yield
-    app.state.service.workroom.close()
-
-
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """Turn any error into RFC 9457 problem details; what nobody expected is logged and stays inside."""
+    """Turn any error into an answer; what nobody expected is logged, and its reason stays inside.
+
+    Under `/v2` as the Open Inference Protocol has it, elsewhere as problem details (RFC 9457).
+    """
     status, detail = describe(error)
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status in UNTOLD:
         logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    if is_inference_protocol(request.url.path):
+        return Response({"error": detail}, status_code=status, headers=error_headers(error))
     return Response(
         {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail},
         media_type="application/problem+json",
@@ -96,15 +116,20 @@ def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[
     )
 
 
+def is_inference_protocol(path: str) -> bool:
+    """Tell the paths of the Open Inference Protocol."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
 def describe(error: Exception) -> tuple[HTTPStatus, str]:
     """Find the status and the words for an error."""
-    for kind, status in STATUS.items():
-        if isinstance(error, kind):
-            return status, str(error)
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
         return status, error.detail or status.phrase
-    return HTTPStatus.INTERNAL_SERVER_ERROR, "internal error"
+    status = next(
+        (status for kind, status in STATUS.items() if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR
+    )
+    return status, "internal error" if status in UNTOLD else str(error)
 
 
 def error_headers(error: Exception) -> dict[str, str]:

@@ -16,7 +16,7 @@ import numpy as np
 from service.classifier import Answer, Classifier
 from service.contract import SCHEMA_VERSION, Golden, GoldenExample, Manifest
 from service.errors import ArtifactError, ImageError, ModelNotFound
-from service.preprocessing import MAX_PIXELS
+from service.preprocessing import prepare_image
 
 MANIFEST = "manifest.json"
 PIN = "pinned"
@@ -55,9 +55,7 @@ def choose_version(models_dir: Path, name: str, wanted: int = 0) -> int:
     """
     versions = list_versions(models_dir, name)
     if not versions:
-        raise ModelNotFound(
-            f"{models_dir} holds no version of {name!r}: run `livedigit export`, or set --models-dir"
-        )
+        raise ModelNotFound(f"{models_dir} holds no version of {name!r}: run `livedigit export`, or set --models-dir")
     version = wanted or read_pin(models_dir, name) or versions[-1]
     if version not in versions:
         raise ModelNotFound(f"{models_dir / name} holds versions {versions}, not {version}")
@@ -139,7 +137,7 @@ def replay_golden(classifier: Classifier, folder: Path) -> None:
     for example in golden.examples:
         content = read_checked(path.parent / plain_name(example.file), example.sha256)
         try:
-            image = classifier.prepare(content, MAX_PIXELS).tensor
+            image = prepare_image(content, classifier.preprocessing).tensor
         except ImageError as error:
             raise ArtifactError(f"golden example {example.file}: {error}") from error
         compare_golden(example, classifier.manifest.labels, classifier.run(image[np.newaxis]))

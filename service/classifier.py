@@ -8,9 +8,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from service.contract import Manifest
+from service.contract import Manifest, PreprocessingSpec
 from service.errors import ArtifactError, InferenceFailure
-from service.preprocessing import PreparedDigit, Tensor, prepare_image
+from service.preprocessing import Tensor
 
 LOG_ERRORS_ONLY = 3
 
@@ -30,9 +30,7 @@ class Classifier:
     def __init__(self, manifest: Manifest, model: bytes) -> None:
         self.manifest = manifest
         try:
-            self._session = onnxruntime.InferenceSession(
-                model, session_options(), providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
         except Exception as error:
             raise ArtifactError(f"ONNX Runtime refuses {manifest.model.file}: {first_line(error)}") from error
         refuse_other_tensors(manifest, self._session)
@@ -46,11 +44,12 @@ class Classifier:
             raise InferenceFailure(f"ONNX Runtime failed on a valid input: {first_line(error)}") from error
         return Answer(logits, probabilities)
 
-    def prepare(self, data: bytes, max_pixels: int) -> PreparedDigit:
-        """Take an encoded image to this model's input. Raises `ImageError`."""
+    @property
+    def preprocessing(self) -> PreprocessingSpec:
+        """How an encoded image becomes this model's input. Raises `ArtifactError` where it takes tensors only."""
         if self.manifest.preprocessing is None:
             raise ArtifactError(f"model {self.manifest.name} takes tensors, not images")
-        return prepare_image(data, self.manifest.preprocessing, max_pixels)
+        return self.manifest.preprocessing
 
     def warm_up(self) -> None:
         """Let ONNX Runtime allocate and choose its kernels before the first user pays for it."""
@@ -88,8 +87,7 @@ def refuse_other_tensors(manifest: Manifest, session: onnxruntime.InferenceSessi
         for tensor, node in zip(stated, found, strict=True):
             if list(tensor.shape) != list(node.shape):
                 raise ArtifactError(
-                    f"{manifest.model.file}: {tensor.name} has shape {node.shape}, "
-                    f"manifest says {list(tensor.shape)}"
+                    f"{manifest.model.file}: {tensor.name} has shape {node.shape}, manifest says {list(tensor.shape)}"
                 )
 
 

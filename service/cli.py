@@ -152,11 +152,11 @@ def load_served_model(settings: Settings) -> Classifier:
 
 def predict_file(model: Classifier, file: str, max_pixels: int, as_json: bool) -> bool:
     """Print the answer for one file, or why there is none."""
-    from service.routes.predict import Drawing, classify
+    from service.prediction import predict_image
 
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        answer = classify(model, Drawing(content, debug=False), max_pixels)
+        answer = predict_image(model, content, max_pixels)
     except OSError as error:
         click.echo(f"{file}: {error.strerror}", err=True)
         return False

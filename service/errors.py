@@ -6,6 +6,10 @@
     │   ├── UndecodableImage                      not an image, a format that we do not read, or damaged
     │   ├── TooManyPixels                         larger than the pixel cap
     │   └── EmptyDrawing                          no ink
+    ├── InvalidTensor                             a tensor request that cannot be read or does not fit the model
+    ├── UnsupportedEncoding                       a body compressed in a way that we do not undo
+    ├── BodyTooLarge                              a body that grows past the limit when decompressed
+    ├── UnknownModel                              a request names a model or version that is not loaded
     ├── ArtifactError               exit_code 4   a published model fails a check: integrity, schema or golden
     ├── ModelNotFound                             no version there, or not the pinned one
     ├── ModelUnavailable                          no model is loaded
@@ -45,6 +49,22 @@ class TooManyPixels(ImageError):
 
 class EmptyDrawing(ImageError):
     """The image holds no ink."""
+
+
+class InvalidTensor(LiveDigitError):
+    """A tensor request cannot be read, or does not fit the model."""
+
+
+class UnsupportedEncoding(LiveDigitError):
+    """A body is compressed in a way that the service does not undo."""
+
+
+class BodyTooLarge(LiveDigitError):
+    """A body grows past the limit when it is decompressed."""
+
+
+class UnknownModel(LiveDigitError):
+    """A request names a model or a version that is not loaded."""
 
 
 class ArtifactError(LiveDigitError):

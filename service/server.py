@@ -6,6 +6,7 @@ import logging.config
 import os
 import signal
 import socket
+import tempfile
 from typing import Any
 
 import uvicorn
@@ -14,20 +15,25 @@ from uvicorn.supervisors import Multiprocess
 from service.app import create_app
 from service.errors import LiveDigitError
 from service.logs import log_config
+from service.metrics import MULTIPROCESS_DIR
 from service.models import ModelStore
+from service.protocol import ImpatientProtocol, ServiceConfig
 from service.settings import Settings, as_environment
 
+logger = logging.getLogger(__name__)
+
 BACKLOG = 2048
+WORKER_TIMEOUT_S = 30
+"""A worker that has not answered its supervisor for so long hangs; importing alone takes seconds on a busy core."""
 
 
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    Raises `LiveDigitError` where the port cannot be had or the model cannot be served: before a worker starts.
+    Raises `LiveDigitError` where the port cannot be had or the model cannot be served, before a worker starts.
     """
     logging.config.dictConfig(log_config(settings))
-    listener = bind(settings.host, settings.port)
-    with listener:
+    with bind(settings.host, settings.port) as listener:
         if settings.workers == 1:
             serve_alone(settings, listener)
         else:
@@ -36,9 +42,9 @@ def serve(settings: Settings) -> None:
 
 def serve_alone(settings: Settings, listener: socket.socket) -> None:
     """Serve from this process."""
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), **uvicorn_options(settings)))
-    # uvicorn finishes what is in flight and then raises the signal again; a server that was asked to stop and
-    # did so has done nothing wrong, so let that second signal pass and exit with 0.
+    server = uvicorn.Server(ServiceConfig(create_app(settings), **uvicorn_options(settings)))
+    # uvicorn finishes what is in flight and then raises the signal again; a server that was asked to stop and did
+    # so has done nothing wrong, so let that second signal pass and exit with 0.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     announce(listener)
@@ -49,19 +55,20 @@ def serve_with_workers(settings: Settings, listener: socket.socket) -> None:
     """Serve from several processes that share one listening socket."""
     # A model that cannot be served is reported here, once, and not by every worker.
     ModelStore(settings).load()
-    os.environ.update(as_environment(settings))
-    config = uvicorn.Config(
-        "service.app:create_app", factory=True, workers=settings.workers, **uvicorn_options(settings)
-    )
-    announce(listener)
-    Multiprocess(config, sockets=[listener]).run()
+    with tempfile.TemporaryDirectory(prefix="livedigit-metrics-") as metrics_dir:
+        os.environ.update(as_environment(settings) | {MULTIPROCESS_DIR: metrics_dir})
+        config = ServiceConfig(
+            "service.app:create_app", factory=True, workers=settings.workers, **uvicorn_options(settings)
+        )
+        announce(listener)
+        Multiprocess(config, sockets=[listener]).run()
 
 
 def uvicorn_options(settings: Settings) -> dict[str, Any]:
     """Translate the settings to uvicorn's."""
     return {
         "loop": "uvloop",
-        "http": "httptools",
+        "http": ImpatientProtocol,
         "ws": "none",
         "interface": "asgi3",
         "log_config": log_config(settings),
@@ -69,6 +76,8 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "server_header": False,
         "timeout_keep_alive": settings.keep_alive_s,
         "timeout_graceful_shutdown": settings.shutdown_timeout_s,
+        "timeout_worker_healthcheck": WORKER_TIMEOUT_S,
+        "header_timeout_s": settings.body_timeout_s,
     }
 
 
@@ -93,4 +102,4 @@ def announce(listener: socket.socket) -> None:
     """Log where to point the browser."""
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    logging.getLogger(__name__).info("listening on http://%s:%d", shown, port)
+    logger.info("listening on http://%s:%d", shown, port)

@@ -22,24 +22,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
-    workers: Annotated[
-        int, Meta(ge=1, le=256, description="Worker processes; one per core is the most that pays.")
-    ] = 1
+    workers: Annotated[int, Meta(ge=1, le=256, description="Worker processes; one per core is the most that pays.")] = 1
 
     models_dir: Annotated[
         str, Meta(description="Folder with NAME/VERSION/model.onnx; empty: the models that came along.")
     ] = ""
-    model_name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Model to serve.")] = (
-        "digits"
-    )
+    model_name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Model to serve.")] = "digits"
     model_version: Annotated[
         int, Meta(ge=0, description="Version to serve; 0: the highest, or the one pinned in the folder.")
     ] = 0
 
-    max_body_bytes: Annotated[
-        int, Meta(ge=1024, description="Largest request body in bytes, after decompression.")
-    ] = 4 * 1024 * 1024
+    loaded_versions: Annotated[
+        int, Meta(ge=1, le=100, description="Versions kept in memory: the served one and the highest others.")
+    ] = 2
+    model_poll_s: Annotated[
+        float, Meta(ge=0, description="Seconds between looks for a new version; 0: only on SIGHUP.")
+    ] = 0.0
+
+    max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body in bytes, after decompression.")] = (
+        4 * 1024 * 1024
+    )
     max_pixels: Annotated[int, Meta(ge=1, description="Largest image in pixels.")] = 4_000_000
+    max_batch: Annotated[int, Meta(ge=1, description="Largest batch of one inference on /v2.")] = 256
     max_inflight: Annotated[int, Meta(ge=1, le=64, description="Inferences at work at a time, per worker.")] = 1
     max_queue: Annotated[
         int, Meta(ge=0, description="Requests that may wait for their turn, per worker; the next gets 503.")

@@ -7,18 +7,22 @@ from typing import Any
 
 from litestar import Request
 
+from service.metrics import Metrics
 from service.models import ModelStore
 from service.settings import Settings
 from service.workroom import Workroom
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Service:
     """One per process, made by `create_app`."""
 
     settings: Settings
     models: ModelStore
     workroom: Workroom
+    metrics: Metrics
+    is_draining: bool = False
+    """After SIGTERM: still answering, but no longer ready."""
 
 
 def service_of(request: Request[Any, Any, Any]) -> Service:

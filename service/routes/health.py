@@ -1,4 +1,4 @@
-"""Is the service alive, and may it be sent work?"""
+"""Is the service alive, what does it serve, and how is it doing?"""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from litestar import Request, Response, get
 from service.contract import HealthResponse
 from service.state import service_of
 
+PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
 
 @get("/health", sync_to_thread=False)
 def health(request: Request[Any, Any, Any]) -> Response[HealthResponse]:
@@ -17,6 +19,12 @@ def health(request: Request[Any, Any, Any]) -> Response[HealthResponse]:
     if model is None:
         return Response(HealthResponse(status="no model"), status_code=503)
     return Response(
-        HealthResponse(status="ok", model=model.manifest.name, version=model.manifest.version),
-        status_code=200,
+        HealthResponse(status="ok", model=model.manifest.name, version=model.manifest.version), status_code=200
     )
+
+
+@get("/metrics", include_in_schema=False)
+async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Write Prometheus metrics, those of every worker together."""
+    service = service_of(request)
+    return Response(service.metrics.exposition(), media_type=PROMETHEUS_TEXT)

@@ -62,9 +62,7 @@ def page_handlers(folder: Path) -> list[HTTPRouteHandler]:
 def read_assets(folder: Path) -> dict[str, Asset]:
     """Read every file below a folder, by relative path."""
     return {
-        path.relative_to(folder).as_posix(): read_asset(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        path.relative_to(folder).as_posix(): read_asset(path) for path in sorted(folder.rglob("*")) if path.is_file()
     }
 
 

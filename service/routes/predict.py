@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import binascii
-import io
-from base64 import b64encode
 from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 from litestar import Request, post
 from litestar.datastructures import UploadFile
 from litestar.exceptions import ClientException, HTTPException
-from PIL import Image
 
-from service.classifier import Classifier
-from service.contract import PredictRequest, PredictResponse, TopPrediction
+from service.contract import PredictRequest, PredictResponse
 from service.errors import UndecodableImage
-from service.preprocessing import FORMATS, GreyImage
+from service.prediction import StageClock, predict_image
+from service.preprocessing import FORMATS
+from service.routes.bodies import within
 from service.state import service_of
 
-TOP_K = 5
 IMAGE_TYPES = frozenset(f"image/{kind.lower()}" for kind in FORMATS)
 ACCEPTED = f"application/json, multipart/form-data, {', '.join(sorted(IMAGE_TYPES))}"
 
@@ -40,38 +35,19 @@ async def predict(request: Request[Any, Any, Any]) -> PredictResponse:
     """Read the digit in an image."""
     service = service_of(request)
     model = service.models.serving()
-    drawing = await read_drawing(request, service.settings.body_timeout_s)
-    return await service.workroom.run(classify, model, drawing, service.settings.max_pixels)
-
-
-def classify(model: Classifier, drawing: Drawing, max_pixels: int) -> PredictResponse:
-    """Take an encoded image to an answer. Raises `ImageError` or `InferenceFailure`."""
-    prepared = model.prepare(drawing.image, max_pixels)
-    probabilities = model.run(prepared.tensor[np.newaxis]).probabilities[0]
-    top = [
-        TopPrediction(int(model.manifest.labels[index]), round(float(probabilities[index]), 6))
-        for index in np.argsort(-probabilities, kind="stable")[:TOP_K]
-    ]
-    return PredictResponse(
-        digit=top[0].digit,
-        confidence=top[0].confidence,
-        top_predictions=tuple(top),
-        cropped_image=png_base64(prepared.crop) if drawing.debug else None,
-        final_image=png_base64(prepared.final) if drawing.debug else None,
+    clock = StageClock()
+    drawing = await within(service.settings.body_timeout_s, read_drawing(request))
+    clock.mark("read")
+    answer = await service.workroom.run(
+        predict_image, model, drawing.image, service.settings.max_pixels, drawing.debug, clock
     )
+    request.scope["state"]["stages"] = clock.stages
+    service.metrics.count_prediction(model.manifest, str(answer.digit), answer.confidence, clock.stages)
+    return answer
 
 
-async def read_drawing(request: Request[Any, Any, Any], timeout_s: float) -> Drawing:
-    """Read the image from any of the three forms of body; 408 where the client dawdles, 415 for other forms."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await read_body(request)
-    except TimeoutError as error:
-        raise HTTPException(detail=f"the body did not arrive within {timeout_s:g} s", status_code=408) from error
-
-
-async def read_body(request: Request[Any, Any, Any]) -> Drawing:
-    """Choose the reader by content type."""
+async def read_drawing(request: Request[Any, Any, Any]) -> Drawing:
+    """Read the image from any of the three forms of body; 415 for others."""
     content_type = request.content_type[0].lower()
     if content_type == "application/json":
         return read_json(await request.body())
@@ -90,7 +66,7 @@ def read_json(body: bytes) -> Drawing:
         document = decode_request(body)
     except msgspec.ValidationError as error:
         raise HTTPException(detail=str(error), status_code=422) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ClientException(f"the body is not JSON: {error}") from error
     return Drawing(decode_base64(document.image), document.debug)
 
@@ -117,10 +93,3 @@ def decode_base64(text: str) -> bytes:
 def is_true(value: object) -> bool:
     """Read a flag from a query string or a form."""
     return str(value).lower() in {"1", "true", "yes", "on"}
-
-
-def png_base64(grey: GreyImage) -> str:
-    """Encode grey levels as a PNG in base64."""
-    buffer = io.BytesIO()
-    Image.fromarray(grey).save(buffer, "PNG")
-    return b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,85 @@
+"""What an application does besides answering: watch for new models, and leave without dropping anything."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from types import FrameType
+
+from litestar import Litestar
+
+from service.state import Service
+
+logger = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def run_service(app: Litestar) -> AsyncIterator[None]:
+    """Run the background work of an application for as long as it lives."""
+    service: Service = app.state.service
+    refresher = Refresher(service)
+    loop = asyncio.get_running_loop()
+    if threading.current_thread() is threading.main_thread():
+        drain_before_exit(service, loop)
+        loop.add_signal_handler(signal.SIGHUP, refresher.start)
+    poller = asyncio.create_task(refresher.poll(service.settings.model_poll_s))
+    try:
+        yield
+    finally:
+        poller.cancel()
+        with suppress(asyncio.CancelledError):
+            await poller
+        await asyncio.to_thread(service.workroom.close)
+
+
+class Refresher:
+    """Looks for new models, one look at a time."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._lock = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Look at once, as SIGHUP asks."""
+        task = asyncio.get_running_loop().create_task(self.look())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def poll(self, interval_s: float) -> None:
+        """Look again and again; an interval of 0 never."""
+        while interval_s > 0:
+            await asyncio.sleep(interval_s)
+            await self.look()
+
+    async def look(self) -> None:
+        """Load and swap in a thread, so that requests go on meanwhile."""
+        async with self._lock:
+            try:
+                await asyncio.to_thread(self._service.models.refresh)
+            except Exception:
+                logger.exception("looking for a new version failed; the old one goes on serving")
+
+
+def drain_before_exit(service: Service, loop: asyncio.AbstractEventLoop) -> None:
+    """On SIGTERM first say 'not ready' for `drain_s`, then let the web server stop.
+
+    uvicorn closes its listener the moment it is told to stop, so that a load balancer would learn of it from refused
+    connections (seen with 0.51). While draining, every answer closes its connection, so that clients move on.
+    """
+    stop = signal.getsignal(signal.SIGTERM)
+    if not callable(stop):
+        return
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        if service.is_draining:
+            return
+        service.is_draining = True
+        logger.info("stopping: not ready from now on, closing the door in %g s", service.settings.drain_s)
+        loop.call_soon_threadsafe(loop.call_later, service.settings.drain_s, stop, number, frame)
+
+    signal.signal(signal.SIGTERM, drain)

@@ -1,0 +1,66 @@
+"""From an encoded image to an answer, stage by stage; no HTTP."""
+
+from __future__ import annotations
+
+import io
+import time
+from base64 import b64encode
+
+import numpy as np
+from PIL import Image
+
+from service.classifier import Classifier
+from service.contract import PredictResponse, TopPrediction
+from service.preprocessing import GreyImage, decode_image, prepare_grey
+
+TOP_K = 5
+CONFIDENCE_DIGITS = 6
+
+
+class StageClock:
+    """Measures the stages of one request, each from the end of the one before."""
+
+    __slots__ = ("_last", "stages")
+
+    def __init__(self) -> None:
+        self.stages: dict[str, float] = {}
+        """Seconds by stage."""
+        self._last = time.perf_counter()
+
+    def mark(self, stage: str) -> None:
+        """End a stage."""
+        now = time.perf_counter()
+        self.stages[stage] = now - self._last
+        self._last = now
+
+
+def predict_image(
+    model: Classifier, image: bytes, max_pixels: int, debug: bool = False, clock: StageClock | None = None
+) -> PredictResponse:
+    """Read the digit in an encoded image. Raises `ImageError` or `InferenceFailure`."""
+    clock = clock or StageClock()
+    clock.mark("queue")
+    grey = decode_image(image, max_pixels)
+    clock.mark("decode")
+    prepared = prepare_grey(grey, model.preprocessing)
+    clock.mark("preprocess")
+    probabilities = model.run(prepared.tensor[np.newaxis]).probabilities[0]
+    clock.mark("infer")
+    top = tuple(
+        TopPrediction(int(model.manifest.labels[index]), round(float(probabilities[index]), CONFIDENCE_DIGITS))
+        for index in np.argsort(-probabilities, kind="stable")[:TOP_K]
+    )
+    return PredictResponse(
+        digit=top[0].digit,
+        confidence=top[0].confidence,
+        top_predictions=top,
+        cropped_image=png_base64(prepared.crop) if debug else None,
+        final_image=png_base64(prepared.final) if debug else None,
+    )
+
+
+def png_base64(grey: GreyImage) -> str:
+    """Encode grey levels as a PNG in base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, "PNG")
+    return b64encode(buffer.getvalue()).decode("ascii")
