@@ -1,0 +1,87 @@
+"""What an ONNX file must be before we publish it or judge it: one file of standard operators that our server loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from export.errors import ArtifactError, CannotExport
+from export.graph import IMAGE, LOGITS, PROBABILITIES, names_of
+from export.runtimes import OnnxRuntime
+
+if TYPE_CHECKING:
+    import onnx
+
+CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
+RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
+MAX_BYTES = 500 * 2**20
+"""Of the file; protobuf ends at 2 GiB, our server's memory before that."""
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """Parse a file. Raises `ArtifactError`."""
+    import onnx
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror}") from error
+    try:
+        model = onnx.load_from_string(data)
+    except DecodeError as error:
+        raise ArtifactError(f"{path}: damaged, incomplete, or no ONNX file") from error
+    if not model.graph.node:
+        raise ArtifactError(f"{path}: damaged, incomplete, or no ONNX file: it holds no graph")
+    return model
+
+
+def check_portable(model: onnx.ModelProto) -> None:
+    """Refuse what our server would not run as it stands. Raises `CannotExport` with the operator or tensor named."""
+    refuse_external_data(model)
+    foreign = [node for node in model.graph.node if node.domain not in ("", "ai.onnx")]
+    refuse_nodes(foreign, "are of no standard domain")
+    refuse_nodes([node for node in model.graph.node if node.op_type in CONTROL_FLOW], "are control flow")
+    refuse_nodes([node for node in model.graph.node if node.op_type in RANDOM], "are random: inference must not be")
+    if model.functions:
+        raise CannotExport(f"the file defines functions ({names_of(model.functions)}); expected plain operators")
+
+
+def refuse_nodes(nodes: list[onnx.NodeProto], reason: str) -> None:
+    """Raise `CannotExport` where there are any."""
+    if nodes:
+        named = ", ".join(sorted({f"{node.domain}:{node.op_type}".lstrip(":") for node in nodes}))
+        raise CannotExport(f"operators {named} {reason}")
+
+
+def refuse_external_data(model: onnx.ModelProto) -> None:
+    """Refuse weights that lie in other files. Raises `CannotExport`."""
+    import onnx
+
+    for tensor in model.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            raise CannotExport(f"the tensor {tensor.name} lies in another file; expected one file with all weights")
+
+
+def check_interface(model: onnx.ModelProto) -> None:
+    """Refuse other inputs or outputs than `image` to `logits` and `probabilities`. Raises `CannotExport`."""
+    inputs, outputs = model.graph.input, model.graph.output
+    if [value.name for value in inputs] != [IMAGE]:
+        raise CannotExport(f"the graph has inputs {names_of(inputs)}; expected `{IMAGE}`")
+    if {value.name for value in outputs} != {LOGITS, PROBABILITIES}:
+        raise CannotExport(f"the graph has outputs {names_of(outputs)}; expected `{LOGITS}` and `{PROBABILITIES}`")
+
+
+def check_valid(model: onnx.ModelProto, data: bytes) -> None:
+    """Let ONNX's checker and ONNX Runtime, plain and optimized, accept the file. Raises `CannotExport`."""
+    import onnx
+
+    if len(data) > MAX_BYTES:
+        raise CannotExport(f"the file has {len(data):,} bytes; at most {MAX_BYTES:,} are served")
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        OnnxRuntime(data, optimize=False)
+        OnnxRuntime(data)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ArtifactError) as error:
+        line = str(error).strip().splitlines()[0]
+        raise CannotExport(f"the converted graph is not valid: {line}") from error

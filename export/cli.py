@@ -1,0 +1,142 @@
+"""`livedigit export` and `livedigit verify`. Light to import: what is heavy is imported when a command runs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from export.errors import UsageError
+
+if TYPE_CHECKING:
+    from export.exporting import Finished
+
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+Progress = Callable[[str], None]
+
+
+@click.command(context_settings={"max_content_width": 110})
+@click.argument("model")
+@click.option("--name", required=True, help="Name of the published model; its folder under --out.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("artifacts/models"),
+    show_default=True,
+    help="Folder of the published models.",
+)
+@click.option("--version", "number", type=click.IntRange(min=1), help="Version number.  [default: the next free one]")
+@click.option(
+    "--labels", type=click.Path(path_type=Path), help="Text file with one label per line, in the order of the outputs."
+)
+@click.option(
+    "--preprocessing",
+    type=click.Choice(["digits", "none"]),
+    default="none",
+    show_default=True,
+    help="Image pipeline of a model that has no run.json beside it.",
+)
+@click.option(
+    "--signature", help="Signature of the SavedModel.  [default: serve, else serving_default, else the only one]"
+)
+@click.option("--opset", type=click.IntRange(13, 18), default=18, show_default=True, help="ONNX operator set.")
+@click.option("--dry-run", is_flag=True, help="Do everything but publish.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def export(
+    model: str,
+    name: str,
+    out: Path,
+    number: int | None,
+    labels: Path | None,
+    preprocessing: str,
+    signature: str | None,
+    opset: int,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Export MODEL to ONNX, prove that it agrees with TensorFlow, and publish it.
+
+    MODEL is a SavedModel folder, a .keras file, or module:function returning a Keras model. Nothing is published
+    that does not agree, and no version is ever overwritten.
+
+    Exit codes: 0 published; 1 disagreement, or writing failed; 2 usage; 3 cannot be exported; 4 a file is damaged.
+    """
+    from export.exporting import ExportOrder, export_model
+    from service.preprocessing import DIGITS
+
+    order = ExportOrder(
+        model=model,
+        name=check_name(name),
+        out=out,
+        version=number,
+        labels=read_labels(labels) if labels else None,
+        preprocessing=DIGITS if preprocessing == "digits" else None,
+        signature=signature,
+        opset=opset,
+        dry_run=dry_run,
+    )
+    with show_progress() as progress:
+        finished = export_model(order, progress)
+    click.echo(encode_finished(finished) if as_json else describe_finished(finished))
+
+
+def check_name(name: str) -> str:
+    """Refuse a name that is no plain folder name. Raises `UsageError`."""
+    if not MODEL_NAME.fullmatch(name):
+        raise UsageError(
+            f"--name {name!r}: expected letters, digits, `_`, `-` and `.`, starting with a letter or digit"
+        )
+    return name
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Read one label per line. Raises `UsageError`."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as labels: {error}") from error
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+@contextmanager
+def show_progress() -> Iterator[Progress]:
+    """Report steps on standard error: a spinner on a terminal, a line per step elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda step: print(f"{step} ...", file=sys.stderr, flush=True)  # noqa: T201 - a program's log
+        return
+    with console.status("starting") as status:
+        yield lambda step: status.update(f"{step} ...")
+
+
+def describe_finished(finished: Finished) -> str:
+    """Say what was published, for people."""
+    place = (
+        f"published {finished.folder}"
+        if finished.folder
+        else f"dry run of version {finished.version}: nothing published"
+    )
+    return f"{finished.report.summary}\n{place} ({finished.nodes} nodes, sha256 {finished.sha256[:12]})"
+
+
+def encode_finished(finished: Finished) -> str:
+    """Say what was published, for programs."""
+    import msgspec
+
+    fields = {
+        "folder": str(finished.folder) if finished.folder else None,
+        "version": finished.version,
+        "sha256": finished.sha256,
+        "nodes": finished.nodes,
+        "verdict": finished.report.verdict,
+        "summary": finished.report.summary,
+        "differences": finished.report.differences,
+    }
+    return msgspec.json.encode(fields).decode()

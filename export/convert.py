@@ -1,0 +1,81 @@
+"""SavedModel to ONNX through tf2onnx; the only module that knows tf2onnx.
+
+tf2onnx logs what it cannot convert and then reports success, so what it hands back is checked here, operator by
+operator, before anyone else sees it.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from export.errors import CannotExport, UsageError
+from export.quiet import import_tensorflow, silent_stderr
+
+if TYPE_CHECKING:
+    import onnx
+
+DEFAULT_OPSET = 18
+OPSETS = range(13, 19)
+"""What tf2onnx 1.17 can write. Below 13, softmax flattens its input and reductions take axes as attributes."""
+NAMED_AT_MOST = 5
+"""Operators in one message."""
+
+
+def convert_saved_model(folder: Path, signature: str, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
+    """Convert one signature of a SavedModel; its inputs and outputs keep the signature's names.
+
+    Raises `CannotExport` with the operator or layer named.
+    """
+    if opset not in OPSETS:
+        raise UsageError(f"opset {opset} cannot be written; choose {OPSETS.start} to {OPSETS.stop - 1}")
+    import_tensorflow()
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
+    with silent_stderr():
+        model = run_tf2onnx(folder, signature, opset)
+    refuse_foreign_operators(model, opset)
+    return model
+
+
+def run_tf2onnx(folder: Path, signature: str, opset: int) -> onnx.ModelProto:
+    """Call tf2onnx below its public functions, which hard-code `continue_on_error`."""
+    from tf2onnx import convert, tf_loader
+
+    try:
+        graph_def, inputs, outputs, tables, names = tf_loader.from_saved_model(
+            str(folder),
+            None,
+            None,
+            tag="serve",
+            signatures=[signature],
+            return_initialized_tables=True,
+            return_tensors_to_rename=True,
+        )
+        model, _ = convert._convert_common(
+            graph_def,
+            name="model",
+            continue_on_error=False,
+            opset=opset,
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename=names,
+            initialized_tables=tables,
+        )
+    except Exception as error:  # tf2onnx raises whatever its handlers met
+        first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise CannotExport(f"the conversion failed: {first_line}") from error
+    return cast("onnx.ModelProto", model)
+
+
+def refuse_foreign_operators(model: onnx.ModelProto, opset: int) -> None:
+    """Raise `CannotExport` for operators that the standard domain does not define at this opset."""
+    import onnx
+
+    foreign = sorted(
+        f"{node.op_type} ({node.name})"
+        for node in model.graph.node
+        if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, opset)
+    )
+    if foreign:
+        raise CannotExport(f"no standard ONNX operator stands for {', '.join(foreign[:NAMED_AT_MOST])}")

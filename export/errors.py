@@ -1,0 +1,29 @@
+"""What can go wrong while exporting and verifying.
+
+LiveDigitError (service.errors)   exit_code 1
+├── UsageError (service.errors)   exit_code 2   an argument is missing, out of range or contradicts the model
+├── ArtifactError (service.errors)            exit_code 4   a file is damaged or not what it says it is
+├── CannotExport                  exit_code 3   the model has no honest form in ONNX, as our server runs it
+├── Disagreement                  exit_code 1   the two models do not compute the same
+└── PublishFailed                 exit_code 1   the artifact could not be written; nothing was published
+"""
+
+from __future__ import annotations
+
+from service.errors import ArtifactError, LiveDigitError, UsageError
+
+__all__ = ["ArtifactError", "CannotExport", "Disagreement", "LiveDigitError", "PublishFailed", "UsageError"]
+
+
+class CannotExport(LiveDigitError):
+    """The model cannot become an ONNX file that the server runs; the message names the layer or operator."""
+
+    exit_code = 3
+
+
+class Disagreement(LiveDigitError):
+    """TensorFlow and ONNX do not compute the same."""
+
+
+class PublishFailed(LiveDigitError):
+    """Writing the artifact failed; what was published before is untouched."""

@@ -1,0 +1,214 @@
+"""Surgery on a converted graph: the outputs that the server expects, and nothing that inference does not need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from export.errors import CannotExport
+
+if TYPE_CHECKING:
+    import onnx
+
+IMAGE = "image"
+LOGITS = "logits"
+PROBABILITIES = "probabilities"
+TRAINING_MODE_INPUT = 3
+"""ONNX Dropout is inert unless its third input says otherwise."""
+AXIS_NAMES = ("batch", "height", "width", "channels")
+
+
+def standardize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give the graph its interface (`image` to `logits` and `probabilities`) and fold what shapes decide.
+
+    Raises `CannotExport` where there is no softmax classifier to find.
+    """
+    import onnx
+
+    standard = onnx.ModelProto()
+    standard.CopyFrom(model)
+    name_input(standard.graph)
+    bypass_identities(standard)
+    expose_logits(standard)
+    fold_static_reshapes(standard)
+    return standard
+
+
+def name_input(graph: onnx.GraphProto) -> None:
+    """Call the one input `image` and its open dimensions by what they mean. Raises `CannotExport`."""
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    if len(inputs) != 1:
+        raise CannotExport(f"the graph has inputs {names_of(inputs)}; expected one, the image")
+    dimensions = inputs[0].type.tensor_type.shape.dim
+    if len(dimensions) != len(AXIS_NAMES):
+        raise CannotExport(f"the input has {len(dimensions)} dimensions; expected batch, height, width, channels")
+    for position, (dimension, meaning) in enumerate(zip(dimensions, AXIS_NAMES, strict=True)):
+        if position == 0 or dimension.dim_value <= 0:
+            dimension.dim_param = meaning
+    rename_tensors(graph, {inputs[0].name: IMAGE})
+    inputs[0].name = IMAGE
+
+
+def expose_logits(model: onnx.ModelProto) -> None:
+    """Make the softmax's input and output the graph's two outputs. Raises `CannotExport`."""
+    graph = model.graph
+    answer = find_answer(graph)
+    source = producers(graph).get(answer)
+    if source is not None and source.op_type == "Cast":
+        source = producers(graph).get(source.input[0])
+    made_by = source.op_type if source is not None else "no operator"
+    if source is not None and made_by == "Softmax":
+        logits, probabilities = as_float(model, source.input[0]), as_float(model, source.output[0])
+    elif answer == PROBABILITIES or made_by in ("Sigmoid", "HardSigmoid"):
+        raise CannotExport(f"the output `{answer}` is made by {made_by}, not by a softmax over classes")
+    else:
+        logits = as_float(model, answer)
+        probabilities = append_softmax(graph, logits)
+    classes = count_classes(model, logits)
+    rename_tensors(graph, {logits: LOGITS, probabilities: PROBABILITIES})
+    declare_outputs(graph, classes)
+
+
+def find_answer(graph: onnx.GraphProto) -> str:
+    """Name the output that carries the classification. Raises `CannotExport` where that is a guess."""
+    outputs = {value.name for value in graph.output}
+    if PROBABILITIES in outputs and outputs <= {PROBABILITIES, LOGITS}:
+        return PROBABILITIES
+    if len(outputs) == 1:
+        return str(outputs.pop())
+    raise CannotExport(
+        f"the graph has outputs {names_of(graph.output)}; expected one, or `{PROBABILITIES}` and `{LOGITS}`"
+    )
+
+
+def producers(graph: onnx.GraphProto) -> dict[str, onnx.NodeProto]:
+    """Map each tensor to the node that computes it."""
+    return {name: node for node in graph.node for name in node.output}
+
+
+def as_float(model: onnx.ModelProto, tensor: str) -> str:
+    """Name the tensor in float32; mixed precision may compute it in float16."""
+    import onnx
+
+    if element_types(model).get(tensor) == onnx.TensorProto.FLOAT:
+        return tensor
+    name = f"{tensor}/float32"
+    model.graph.node.append(onnx.helper.make_node("Cast", [tensor], [name], to=onnx.TensorProto.FLOAT))
+    return name
+
+
+def append_softmax(graph: onnx.GraphProto, logits: str) -> str:
+    """Add the softmax that a model with raw outputs leaves to its loss."""
+    import onnx
+
+    name = f"{logits}/softmax"
+    graph.node.append(onnx.helper.make_node("Softmax", [logits], [name], axis=-1))
+    return name
+
+
+def count_classes(model: onnx.ModelProto, logits: str) -> int:
+    """Read the number of classes from the inferred shape of the logits. Raises `CannotExport`."""
+    shape = inferred_shapes(model).get(logits)
+    if shape is None or len(shape) != 2 or shape[1] is None:
+        raise CannotExport(f"the output has shape {shape}; expected (batch, classes)")
+    if shape[1] < 2:
+        raise CannotExport("the output has one column; expected one per class, at least two")
+    return shape[1]
+
+
+def declare_outputs(graph: onnx.GraphProto, classes: int) -> None:
+    """Replace the graph's outputs by logits and probabilities, each (batch, classes) float32."""
+    import onnx
+
+    del graph.output[:]
+    for name in (LOGITS, PROBABILITIES):
+        graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [AXIS_NAMES[0], classes]))
+
+
+def rename_tensors(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    """Rename tensors wherever nodes and weights use them; one that bears a new name already makes way."""
+    swap = {new: f"{new}/displaced" for old, new in names.items() if old != new} | names
+    for field in (field for node in graph.node for field in (node.input, node.output)):
+        for position, name in enumerate(field):
+            field[position] = swap.get(name, name)
+    for tensor in graph.initializer:
+        tensor.name = swap.get(tensor.name, tensor.name)
+
+
+def fold_static_reshapes(model: onnx.ModelProto) -> None:
+    """Replace a computed target shape that leaves only the batch open by a constant.
+
+    Keras' Flatten computes its target shape at run time, with six nodes.
+    """
+    from onnx import numpy_helper
+
+    graph = model.graph
+    constants = {tensor.name for tensor in graph.initializer}
+    shapes = inferred_shapes(model)
+    for node in graph.node:
+        shape = shapes.get(node.output[0])
+        if node.op_type != "Reshape" or node.input[1] in constants or shape is None or shape.count(None) > 1:
+            continue
+        name = f"{node.output[0]}/shape"
+        target = np.array([-1 if side is None else side for side in shape], np.int64)
+        graph.initializer.append(numpy_helper.from_array(target, name))
+        node.input[1] = name
+
+
+def bypass_identities(model: onnx.ModelProto) -> None:
+    """Remove nodes that hand their input on: Identity, Dropout at inference, casts to the type at hand."""
+    graph, types = model.graph, element_types(model)
+    for node in list(graph.node):
+        if not hands_on(node, types):
+            continue
+        source, target = node.input[0], node.output[0]
+        graph.node.remove(node)
+        if target in {value.name for value in graph.output}:
+            rename_tensors(graph, {source: target})
+        else:
+            replace_uses(graph, target, source)
+
+
+def replace_uses(graph: onnx.GraphProto, old: str, new: str) -> None:
+    """Let every node read another tensor instead."""
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            if name == old:
+                node.input[position] = new
+
+
+def hands_on(node: onnx.NodeProto, types: dict[str, int]) -> bool:
+    """Say whether the node's first output equals its first input."""
+    if node.op_type == "Cast":
+        return bool(types.get(node.input[0]) == node.attribute[0].i)
+    return bool(node.op_type == "Identity") or (node.op_type == "Dropout" and len(node.input) < TRAINING_MODE_INPUT)
+
+
+def element_types(model: onnx.ModelProto) -> dict[str, int]:
+    """Infer every tensor's element type, as `TensorProto.DataType`."""
+    import onnx
+
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)}
+    return types | {tensor.name: tensor.data_type for tensor in graph.initializer}
+
+
+def inferred_shapes(model: onnx.ModelProto) -> dict[str, list[int | None]]:
+    """Infer every tensor's shape; None stands for a dimension that the caller chooses."""
+    import onnx
+
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    return {
+        value.name: [
+            side.dim_value if side.HasField("dim_value") else None for side in value.type.tensor_type.shape.dim
+        ]
+        for value in (*graph.value_info, *graph.input, *graph.output)
+        if value.type.tensor_type.HasField("shape")
+    }
+
+
+def names_of(values: object) -> str:
+    """List names for a message."""
+    return ", ".join(f"`{value.name}`" for value in values) or "none"  # type: ignore[attr-defined]

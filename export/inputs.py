@@ -1,0 +1,124 @@
+"""The images on which two models are compared."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from export.errors import UsageError
+from export.runtimes import Images
+from service.contract import PreprocessingSpec
+from service.errors import ImageError
+from service.preprocessing import prepare_image
+
+SEED = 20261122
+NOISE_IMAGES = 16
+OPEN_SIDE = 32
+"""Height or width that we choose where the model leaves it open."""
+DENORMAL = 1e-40
+RAW_SCALE = 255.0
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+
+
+class InputSet(NamedTuple):
+    """Named images."""
+
+    name: str
+    images: Images
+    labels: tuple[str, ...] = ()
+    """What each row is: a file's name, or how the image was made."""
+
+
+class Drawing(NamedTuple):
+    """An encoded image of our own."""
+
+    name: str
+    """`<label>-<what>.<format>`."""
+    data: bytes
+
+
+def read_drawings() -> list[Drawing]:
+    """Read the drawings that come with this package, in a fixed order."""
+    folder = resources.files("export") / "drawings"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(IMAGE_SUFFIXES)), key=lambda f: f.name)
+    return [Drawing(file.name, file.read_bytes()) for file in files]
+
+
+def drawn_inputs(drawings: list[Drawing], spec: PreprocessingSpec) -> InputSet:
+    """Take drawings through the whole pipeline, from encoded bytes."""
+    tensors = [prepare_image(drawing.data, spec).tensor for drawing in drawings]
+    return InputSet("drawings", np.stack(tensors), tuple(drawing.name for drawing in drawings))
+
+
+def edge_inputs(shape: tuple[int, int, int]) -> InputSet:
+    """Make the images that real data never holds: flat, extreme, single pixels, patterns; shape (H, W, C)."""
+    height, width, _ = shape
+    rows, columns = np.mgrid[:height, :width][..., np.newaxis]
+    images = {
+        "zeros": np.zeros(shape),
+        "ones": np.ones(shape),
+        "halves": np.full(shape, 0.5),
+        "denormal": np.full(shape, DENORMAL),
+        "checkerboard": np.broadcast_to((rows + columns) % 2, shape),
+        "ramp": np.broadcast_to(columns / max(width - 1, 1), shape),
+        "raw levels": np.broadcast_to(RAW_SCALE * rows / max(height - 1, 1), shape),
+        "negative": np.full(shape, -1.0),
+        "first pixel": one_pixel(shape, 0, 0),
+        "middle pixel": one_pixel(shape, height // 2, width // 2),
+        "last pixel": one_pixel(shape, height - 1, width - 1),
+    }
+    return InputSet("edges", np.stack(list(images.values())).astype(np.float32), tuple(images))
+
+
+def one_pixel(shape: tuple[int, int, int], row: int, column: int) -> Images:
+    """Light a single pixel."""
+    image = np.zeros(shape, np.float32)
+    image[row, column] = 1
+    return image
+
+
+def noise_inputs(shape: tuple[int, int, int], count: int = NOISE_IMAGES) -> InputSet:
+    """Make seeded uniform noise in [0, 1); shape (H, W, C)."""
+    images = np.random.default_rng(SEED).random((count, *shape), dtype=np.float32)
+    return InputSet("noise", images, tuple(f"noise {row}" for row in range(count)))
+
+
+def read_data(path: Path, shape: tuple[int, int, int], spec: PreprocessingSpec | None) -> InputSet:
+    """Read a user's images: a folder of encoded ones, or an .npz whose first array of rank 4 holds tensors.
+
+    Raises `UsageError`.
+    """
+    inputs = read_folder(path, spec) if path.is_dir() else read_npz(path)
+    if inputs.images.shape[1:] != shape:
+        raise UsageError(f"{path}: holds images of shape {inputs.images.shape[1:]}; the model takes {shape}")
+    return inputs
+
+
+def read_npz(path: Path) -> InputSet:
+    """Read tensors as they are. Raises `UsageError`."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = [archive[name] for name in archive.files]
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"{path}: not a folder of images, nor an .npz of arrays") from error
+    for array in arrays:
+        if array.ndim == len(("batch", "height", "width", "channels")) and len(array):
+            return InputSet(path.name, array.astype(np.float32), tuple(f"row {row}" for row in range(len(array))))
+    raise UsageError(f"{path}: holds no array of shape (images, height, width, channels)")
+
+
+def read_folder(folder: Path, spec: PreprocessingSpec | None) -> InputSet:
+    """Take every image below a folder through the pipeline. Raises `UsageError`."""
+    if spec is None:
+        raise UsageError(f"{folder}: the model has no preprocessing, so it takes tensors: give an .npz")
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise UsageError(f"{folder}: holds no images ({', '.join(IMAGE_SUFFIXES)})")
+    try:
+        tensors = [prepare_image(file.read_bytes(), spec).tensor for file in files]
+    except ImageError as error:
+        raise UsageError(f"{folder}: {error}") from error
+    return InputSet(folder.name, np.stack(tensors), tuple(str(file.relative_to(folder)) for file in files))

@@ -1,0 +1,241 @@
+"""Do two models compute the same? Three gates, arrays in, report out.
+
+A fixed tolerance cannot answer: TensorFlow differs from itself across batch sizes by as much as from ONNX Runtime,
+and 7e-7 has been reported as a bug while a wrong weight can hide below it. So the question is split:
+
+- *meaning*: in float64 on both sides rounding all but vanishes, and what remains is a different function;
+- *rounding*: each float32 runtime's distance from float64, in units of eps times the row's largest logit, the one
+  held against the other;
+- *decision*: no label differs where the float64 margin exceeds what rounding can move.
+
+Logits are compared, because a saturated softmax hides errors; a fourth check ties the probabilities to them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+
+EPS = float(np.finfo(np.float32).eps)
+MEANING_LIMIT = 1e-12
+"""Of the row's largest logit, where the graph holds the weights as they are. Measured on the model zoo: below 2e-14."""
+FOLDED_MEANING_LIMIT = 32 * EPS
+"""The same where the converter folded constants (batch normalization) in float32, and so rounded them."""
+ROUNDING_LIMIT_EPS = 32.0
+"""ONNX Runtime measured 3.9 to 9.4 eps, TensorFlow 5.6 to 12, over 4096 rows of digits."""
+ROUNDING_RATIO = 2.0
+"""Past the limit, ONNX Runtime may still be at most this much worse than TensorFlow on the same rows."""
+PROBABILITY_LIMIT = 16 * EPS
+"""Absolute, between the probabilities and the softmax of the logits beside them; probabilities are at most 1."""
+SMALLEST_SCALE = 1e-30
+"""Logits below this are as good as zero: their relative error says nothing."""
+NEAR_TIES_LISTED = 20
+
+Gate = Literal["meaning", "rounding", "decision", "probabilities"]
+
+
+class GateResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One gate on one input set at one batch size."""
+
+    gate: Gate
+    input_set: str
+    batch: int
+    passed: bool
+    measured: float
+    limit: float
+    unit: str
+    worst_row: int
+    """Index into the input set."""
+    detail: str = ""
+
+
+class NearTie(msgspec.Struct, frozen=True, kw_only=True):
+    """A row whose decision rounding may turn; listed, not counted."""
+
+    input_set: str
+    batch: int
+    row: int
+    margin: float
+    """Between the two largest float64 logits."""
+    bound: float
+    """Margins up to this may turn."""
+    flipped: bool
+
+
+def row_scale(logits: Array) -> NDArray[np.float64]:
+    """Largest magnitude in each row of (N, classes); (N,) float64."""
+    return np.asarray(np.maximum(np.abs(logits).max(axis=1), SMALLEST_SCALE), np.float64)
+
+
+def relative_errors(logits: Array, truth: Array) -> NDArray[np.float64]:
+    """Largest difference in each row, relative to the truth's largest magnitude; not-a-number counts as infinite."""
+    with np.errstate(invalid="ignore"):
+        errors = np.abs(logits.astype(np.float64) - truth).max(axis=1) / row_scale(truth)
+    return np.asarray(np.where(np.isnan(errors), np.inf, errors))
+
+
+def margins(logits: Array) -> NDArray[np.float64]:
+    """Distance between the two largest logits of each row."""
+    top = np.sort(logits.astype(np.float64), axis=1)[:, -2:]
+    return np.asarray(top[:, 1] - top[:, 0])
+
+
+def softmax(logits: Array) -> NDArray[np.float64]:
+    """Probabilities in float64."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+def judge_meaning(input_set: str, batch: int, graph: Array, twin: Array, limit: float = MEANING_LIMIT) -> GateResult:
+    """Gate A: the ONNX graph in float64 against the Keras model in float64."""
+    errors = relative_errors(graph, twin)
+    return judge("meaning", input_set, batch, errors, limit, "of the largest logit")
+
+
+def judge_rounding(input_set: str, batch: int, onnx: Array, tensorflow: Array, truth: Array) -> GateResult:
+    """Gate B: ONNX Runtime's error, where TensorFlow's own on the same rows sets what is normal."""
+    errors = relative_errors(onnx, truth) / EPS
+    normal = float((relative_errors(tensorflow, truth) / EPS).max())
+    limit = max(ROUNDING_LIMIT_EPS, ROUNDING_RATIO * normal)
+    return judge("rounding", input_set, batch, errors, limit, "eps", f"TensorFlow's own error is {normal:.1f} eps")
+
+
+def judge_decision(
+    input_set: str, batch: int, onnx: Array, truth: Array, limit_eps: float
+) -> tuple[GateResult, list[NearTie]]:
+    """Gate C: labels that differ although the margin exceeds twice the error bound; the near-ties beside them."""
+    flipped = onnx.argmax(axis=1) != truth.argmax(axis=1)
+    bounds = 2 * limit_eps * EPS * row_scale(truth)
+    gaps = margins(truth)
+    near = gaps <= bounds
+    counted = flipped & ~near
+    worst = int(np.argmax(np.where(counted, gaps, -1)))
+    detail = f"{int(near.sum())} near-ties, {int((flipped & near).sum())} of them turned"
+    result = GateResult(
+        gate="decision",
+        input_set=input_set,
+        batch=batch,
+        passed=not counted.any(),
+        measured=float(counted.sum()),
+        limit=0.0,
+        unit="labels turned",
+        worst_row=worst,
+        detail=detail,
+    )
+    ties = [
+        NearTie(
+            input_set=input_set,
+            batch=batch,
+            row=int(row),
+            margin=float(gaps[row]),
+            bound=float(bounds[row]),
+            flipped=bool(flipped[row]),
+        )
+        for row in np.flatnonzero(near)[np.argsort(gaps[near])][:NEAR_TIES_LISTED]
+    ]
+    return result, ties
+
+
+def judge_probabilities(input_set: str, batch: int, probabilities: Array, logits: Array) -> GateResult:
+    """Compare the probabilities with the softmax of the logits that came with them."""
+    with np.errstate(invalid="ignore"):
+        errors = np.abs(probabilities.astype(np.float64) - softmax(logits)).max(axis=1)
+    return judge("probabilities", input_set, batch, np.where(np.isnan(errors), np.inf, errors), PROBABILITY_LIMIT, "")
+
+
+def judge(
+    gate: Gate, input_set: str, batch: int, errors: NDArray[np.float64], limit: float, unit: str, detail: str = ""
+) -> GateResult:
+    """Hold the worst row against the limit."""
+    worst = int(errors.argmax())
+    return GateResult(
+        gate=gate,
+        input_set=input_set,
+        batch=batch,
+        passed=bool(errors[worst] <= limit),
+        measured=float(errors[worst]),
+        limit=limit,
+        unit=unit,
+        worst_row=worst,
+        detail=detail,
+    )
+
+
+class InputSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """An input set as it was compared."""
+
+    name: str
+    images: int
+    skipped: int
+    """Rows left out because the model itself answers with infinity or not-a-number."""
+
+
+class Differences(msgspec.Struct, frozen=True, kw_only=True):
+    """The plain figures, over all input sets and batch sizes."""
+
+    largest_logit: float
+    logits: float
+    """Largest absolute difference between ONNX Runtime and TensorFlow."""
+    probabilities: float
+    onnx_eps: float
+    """ONNX Runtime's largest distance from float64."""
+    tensorflow_eps: float
+    """TensorFlow's own."""
+
+
+class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
+    """`parity.json`: what was compared, how, and the verdict."""
+
+    schema_version: int
+    verdict: Literal["agree", "disagree"]
+    summary: str
+    """Answers in one sentence: is this difference a bug?"""
+    model: str
+    onnx_sha256: str
+    float64_twin: str
+    """`keras`: rebuilt from the configuration; `graph`: rewritten from the frozen TensorFlow graph."""
+    notes: tuple[str, ...]
+    inputs: tuple[InputSummary, ...]
+    batches: tuple[int, ...]
+    differences: Differences
+    results: tuple[GateResult, ...]
+    near_ties: tuple[NearTie, ...]
+    first_difference: str
+    """The first layer whose values differ, where the graph does; else empty."""
+    environment: dict[str, str]
+    duration_s: float
+
+
+def worst(results: tuple[GateResult, ...] | list[GateResult], gate: Gate) -> GateResult | None:
+    """Pick the result of a gate that came nearest to its limit, or went furthest past it."""
+    of_gate = [result for result in results if result.gate == gate]
+    return max(of_gate, key=lambda result: (not result.passed, result.measured), default=None)
+
+
+def summarize(results: list[GateResult], differences: Differences, first_difference: str) -> str:
+    """Answer in one sentence: is this difference a bug?"""
+    failed = {result.gate for result in results if not result.passed}
+    meaning, rounding = worst(results, "meaning"), worst(results, "rounding")
+    where = f", first at {first_difference}" if first_difference else ""
+    rounds = f"rounds by {differences.onnx_eps:.1f} eps, TensorFlow itself by {differences.tensorflow_eps:.1f}"
+    if meaning is not None and "meaning" in failed:
+        return (
+            f"Yes, a bug: in float64, where rounding all but vanishes, the graph still differs by "
+            f"{meaning.measured:.1e} of the largest logit (limit {meaning.limit:.0e}){where}."
+        )
+    if "probabilities" in failed:
+        return "Yes, a bug: the probabilities are not the softmax of the logits beside them."
+    if rounding is not None and "rounding" in failed:
+        return f"Not in the graph: it is the same function in float64, but ONNX Runtime {rounds}; suspect its kernels."
+    if "decision" in failed:
+        return "Yes: labels differ although their margin exceeds what rounding can move."
+    same = f" ({meaning.measured:.0e} of the largest logit in float64)" if meaning is not None else ""
+    return (
+        f"They agree: both compute the same function{same}, ONNX Runtime {rounds}, and no decision turns on it; "
+        "what differs is rounding, not a bug."
+    )

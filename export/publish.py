@@ -1,0 +1,109 @@
+"""Publishing a version: written aside, made durable, renamed into place, never overwritten.
+
+A reader sees either the whole artifact or none of it, whatever happens in between: a full disk, a lost machine,
+another export at the same moment.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from export.errors import PublishFailed, UsageError
+
+PREFIX = ".publishing-"
+ATTEMPTS = 100
+
+
+def published_versions(folder: Path) -> list[int]:
+    """List the versions under `folder`, ascending."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(child.name) for child in folder.iterdir() if child.name.isdecimal() and int(child.name) > 0)
+
+
+def next_version(folder: Path) -> int:
+    """Number the version after the highest."""
+    return max(published_versions(folder), default=0) + 1
+
+
+def check_destination(folder: Path, version: int | None) -> None:
+    """Fail before the work starts rather than after it. Raises `UsageError`."""
+    if version is not None and (folder / str(version)).exists():
+        raise UsageError(f"{folder / str(version)}: exists, and a version is never overwritten: choose another number")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise UsageError(f"{existing}: is not a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(f"{existing}: cannot be written to; choose another folder with --out")
+
+
+def publish(folder: Path, version: int | None, write: Callable[[Path, int], None]) -> Path:
+    """Let `write` fill a folder with the version it is given, and rename it to `folder/<version>`.
+
+    Without a version the next free one is taken; if another export takes it first, the one after.
+    Raises `PublishFailed` or `UsageError`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for _ in range(ATTEMPTS):
+            number = version or next_version(folder)
+            if publish_once(folder, number, write):
+                return folder / str(number)
+            if version is not None:
+                raise UsageError(f"{folder / str(version)}: was published meanwhile; choose another number")
+    except OSError as error:
+        raise PublishFailed(
+            f"{folder}: {error.strerror or error}; nothing was published, what was there is untouched"
+        ) from error
+    raise PublishFailed(f"{folder}: {ATTEMPTS} other exports took every version first")
+
+
+def publish_once(folder: Path, version: int, write: Callable[[Path, int], None]) -> bool:
+    """Write and rename; False if the version exists by then."""
+    with working_folder(folder) as work:
+        write(work, version)
+        make_durable(work)
+        work.chmod(0o755)
+        try:
+            work.rename(folder / str(version))
+        except OSError:
+            if (folder / str(version)).exists():
+                return False
+            raise
+        sync_folder(folder)
+        return True
+
+
+@contextmanager
+def working_folder(folder: Path) -> Iterator[Path]:
+    """Make a folder on the same file system that is gone afterwards, unless renamed."""
+    work = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder))
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def make_durable(folder: Path) -> None:
+    """Flush every file and folder to the disk."""
+    for parent, _, files in os.walk(folder):
+        for name in files:
+            with (Path(parent) / name).open("rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(parent))
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

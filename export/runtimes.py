@@ -1,0 +1,168 @@
+"""Everything that can answer for a model, behind one small interface: images in, logits and probabilities out.
+
+TensorFlow and ONNX Runtime answer in float32, as users meet them. Two more answer in float64, where rounding all but
+vanishes and what remains is the function itself: `export.twin` makes one of the Keras model, `ReferenceRuntime` is
+one of the ONNX graph.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.errors import ArtifactError, CannotExport
+from export.graph import IMAGE, LOGITS, PROBABILITIES
+from export.quiet import import_tensorflow, silent_stderr
+
+if TYPE_CHECKING:
+    import onnx
+
+Images = NDArray[np.float32]
+"""(N, H, W, C) float32, in the range that the model was trained on."""
+
+
+class Answers(NamedTuple):
+    """What a runtime makes of N images; both (N, classes), in the runtime's precision."""
+
+    logits: NDArray[Any]
+    probabilities: NDArray[Any]
+
+
+class Runtime(Protocol):
+    """Answers for a model."""
+
+    def answer(self, images: Images) -> Answers:
+        """Classify one batch."""
+
+
+def answer_in_batches(runtime: Runtime, images: Images, size: int) -> Answers:
+    """Classify in batches of `size`; the last may be smaller."""
+    parts = [runtime.answer(images[start : start + size]) for start in range(0, len(images), size)]
+    return Answers(
+        np.concatenate([part.logits for part in parts]), np.concatenate([part.probabilities for part in parts])
+    )
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU with the service's settings."""
+
+    def __init__(self, model: bytes, optimize: bool = True) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 4
+        if not optimize:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        try:
+            self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's exceptions have no public base
+            raise ArtifactError(f"ONNX Runtime refuses the model: {str(error).strip().splitlines()[0]}") from error
+
+    def answer(self, images: Images) -> Answers:
+        """Classify one batch in float32."""
+        return Answers(*self.session.run([LOGITS, PROBABILITIES], {IMAGE: images}))
+
+
+class ReferenceRuntime:
+    """The ONNX graph in float64, operator by operator as the standard spells them out; slow and exact."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        from onnx.reference import ReferenceEvaluator
+
+        self.evaluator = ReferenceEvaluator(in_double(model))
+
+    def answer(self, images: Images) -> Answers:
+        """Classify one batch in float64."""
+        answers = self.evaluator.run([LOGITS, PROBABILITIES], {IMAGE: images.astype(np.float64)})
+        return Answers(*map(np.asarray, answers))
+
+
+def in_double(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Rewrite every float16 and float32 of a graph as float64: weights, constants, casts, inputs and outputs."""
+    import onnx
+    from onnx import numpy_helper
+
+    floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
+    double = onnx.ModelProto()
+    double.CopyFrom(model)
+    attributes = [attribute for node in double.graph.node for attribute in node.attribute]
+    constants = [attribute.t for attribute in attributes if attribute.type == onnx.AttributeProto.TENSOR]
+    for tensor in (*double.graph.initializer, *constants):
+        if tensor.data_type in floats:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
+    for value in (*double.graph.input, *double.graph.output):
+        if value.type.tensor_type.elem_type in floats:
+            value.type.tensor_type.elem_type = onnx.TensorProto.DOUBLE
+    for attribute in attributes:
+        if attribute.name in ("to", "dtype") and attribute.i in floats:
+            attribute.i = onnx.TensorProto.DOUBLE
+    del double.graph.value_info[:]
+    return double
+
+
+class TensorFlowRuntime:
+    """A frozen TensorFlow graph, cut to logits and probabilities."""
+
+    def __init__(self, function: Any, dtype: type[np.floating[Any]] = np.float32) -> None:
+        self.function = function
+        self.dtype = dtype
+
+    def answer(self, images: Images) -> Answers:
+        """Classify one batch in the graph's precision."""
+        tf = import_tensorflow()
+        logits, probabilities = self.function(tf.constant(images, self.dtype))
+        return Answers(logits.numpy(), probabilities.numpy())
+
+
+def load_tensorflow(folder: Path, signature: str) -> TensorFlowRuntime:
+    """Load a SavedModel's signature. Raises `CannotExport` or `ArtifactError`."""
+    tf = import_tensorflow()
+    try:
+        with silent_stderr():
+            loaded = tf.saved_model.load(str(folder))
+            return runtime_of_function(loaded.signatures[signature])
+    except (OSError, tf.errors.OpError) as error:
+        raise ArtifactError(f"{folder}: TensorFlow cannot load it: {str(error).splitlines()[0]}") from error
+
+
+def runtime_of_function(function: Any, dtype: type[np.floating[Any]] = np.float32) -> TensorFlowRuntime:
+    """Freeze a concrete function and cut it to its answers. Raises `CannotExport`."""
+    outputs = function.structured_outputs
+    names = sorted(outputs) if isinstance(outputs, dict) else [""]
+    return TensorFlowRuntime(cut_to_answers(freeze(function), names), dtype)
+
+
+def freeze(function: Any) -> Any:
+    """Inline calls and turn variables into constants; the outputs stay in the order of their names."""
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    with silent_stderr():
+        return convert_variables_to_constants_v2(function)
+
+
+def cut_to_answers(frozen: Any, names: list[str]) -> Any:
+    """Prune a frozen function to (logits, probabilities), found through its softmax as `export.graph` finds them.
+
+    Raises `CannotExport`.
+    """
+    tf = import_tensorflow()
+    if len(names) > 1 and not {LOGITS, PROBABILITIES} >= set(names):
+        raise CannotExport(f"the model has outputs {', '.join(names)}; expected one, or logits and probabilities")
+    answer = frozen.outputs[names.index(PROBABILITIES) if PROBABILITIES in names else 0]
+    source = behind_identities(answer)
+    if source.op.type == "Softmax":
+        return frozen.prune(frozen.inputs[:1], [source.op.inputs[0], source])
+    with frozen.graph.as_default():
+        softmax = tf.nn.softmax(answer)
+    return frozen.prune(frozen.inputs[:1], [answer, softmax])
+
+
+def behind_identities(tensor: Any) -> Any:
+    """Follow a tensor to the operator that computes it."""
+    while tensor.op.type in ("Identity", "Cast"):
+        tensor = tensor.op.inputs[0]
+    return tensor

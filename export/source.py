@@ -1,0 +1,208 @@
+"""What a user may call a model: a SavedModel, a `.keras` file, or a function that returns a Keras model."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from export.errors import ArtifactError, CannotExport, UsageError
+from export.quiet import import_tensorflow, silent_stderr
+from export.tracing import write_saved_model
+from service.contract import SCHEMA_VERSION, TrainingRun
+
+if TYPE_CHECKING:
+    import keras
+
+SIGNATURE = "serve"
+SIGNATURES = (SIGNATURE, "serving_default")
+"""Preferred in this order: the first is Keras' and ours, the second TensorFlow's convention."""
+RUN_FILE = "run.json"
+KERAS_FILE = "model.keras"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model, ready to convert and to run."""
+
+    name: str
+    """As the user wrote it."""
+    saved_model: Path
+    signature: str
+    keras_model: keras.Model | None
+    """None where only a SavedModel is at hand: its layers cannot be told from its operators."""
+    run: TrainingRun | None
+
+
+def open_source(text: str, work: Path, signature: str | None = None) -> Source:
+    """Load a model by what the text names; a Keras model is traced into a SavedModel under `work`.
+
+    Raises `UsageError`, `CannotExport` or, where files contradict each other, `ArtifactError`.
+    """
+    path = Path(text)
+    if path.is_dir():
+        return open_saved_model(text, path, signature)
+    if path.is_file():
+        return trace_keras_model(text, load_keras_file(path), work)
+    module, colon, function = text.partition(":")
+    if colon and module and function:
+        return trace_keras_model(text, call_builder(module, function), work)
+    raise UsageError(f"{text}: no such SavedModel folder or .keras file, nor of the form module:function")
+
+
+def trace_keras_model(text: str, model: keras.Model, work: Path) -> Source:
+    """Write a Keras model as a SavedModel under `work`. Raises `CannotExport`."""
+    folder = work / "saved_model"
+    write_saved_model(model, folder, SIGNATURE)
+    return Source(name=text, saved_model=folder, signature=SIGNATURE, keras_model=model, run=None)
+
+
+def open_saved_model(text: str, folder: Path, signature: str | None) -> Source:
+    """Open a SavedModel with what may lie beside it: `run.json` and `model.keras`."""
+    if not (folder / "saved_model.pb").is_file():
+        raise UsageError(f"{text}: holds no saved_model.pb; expected a SavedModel folder")
+    keras_file = folder / KERAS_FILE
+    source = Source(
+        name=text,
+        saved_model=folder,
+        signature=choose_signature(folder, signature),
+        keras_model=load_keras_file(keras_file) if keras_file.is_file() else None,
+        run=read_run(folder / RUN_FILE),
+    )
+    check_weights(source)
+    return source
+
+
+def choose_signature(folder: Path, wanted: str | None) -> str:
+    """Pick the signature to export. Raises `CannotExport` where there is none, `UsageError` where it is a guess."""
+    names = list_signatures(folder)
+    if wanted is not None:
+        if wanted not in names:
+            raise UsageError(f"{folder}: has no signature {wanted}; it has {', '.join(names) or 'none'}")
+        return wanted
+    if not names:
+        raise CannotExport(f"{folder}: has no serving signature; save it with `keras.Model.export` or give it one")
+    for name in SIGNATURES:
+        if name in names:
+            return name
+    if len(names) == 1:
+        return names[0]
+    raise UsageError(f"{folder}: has signatures {', '.join(names)}; choose one with --signature")
+
+
+def list_signatures(folder: Path) -> list[str]:
+    """Read the names of a SavedModel's signatures without loading it. Raises `ArtifactError`."""
+    import_tensorflow()
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel()
+    try:
+        saved.ParseFromString((folder / "saved_model.pb").read_bytes())
+    except DecodeError as error:
+        raise ArtifactError(f"{folder}: saved_model.pb is damaged or incomplete: save the model again") from error
+    served = [graph for graph in saved.meta_graphs if "serve" in graph.meta_info_def.tags]
+    return sorted(name for graph in served for name in graph.signature_def if not name.startswith("_"))
+
+
+def read_run(path: Path) -> TrainingRun | None:
+    """Read `run.json`, where there is one. Raises `ArtifactError`."""
+    if not path.is_file():
+        return None
+    try:
+        run = msgspec.json.decode(path.read_bytes(), type=TrainingRun)
+    except msgspec.DecodeError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+    if run.schema_version > SCHEMA_VERSION:
+        raise ArtifactError(
+            f"{path}: schema version {run.schema_version}, this version of livedigit reads up to {SCHEMA_VERSION}"
+        )
+    return run
+
+
+def check_weights(source: Source) -> None:
+    """Compare the weights with the digest in `run.json`. Raises `ArtifactError`."""
+    if source.run is None or source.keras_model is None:
+        return
+    found = weights_sha256(source)
+    if found != source.run.weights_sha256:
+        raise ArtifactError(
+            f"{source.name}: {KERAS_FILE} holds weights {found[:12]}, {RUN_FILE} says "
+            f"{source.run.weights_sha256[:12]}: train again, or restore the folder"
+        )
+
+
+def weights_sha256(source: Source) -> str:
+    """Digest the float32 little-endian bytes of the weights.
+
+    In the Keras model's order; of a bare SavedModel, in the order of its variables' names in the checkpoint.
+    """
+    if source.keras_model is not None:
+        return digest_arrays(source.keras_model.get_weights())
+    tf = import_tensorflow()
+    checkpoint = tf.train.load_checkpoint(str(source.saved_model / "variables" / "variables"))
+    names = sorted(name for name in checkpoint.get_variable_to_shape_map() if name.startswith("variables/"))
+    arrays = [checkpoint.get_tensor(name) for name in names if name.endswith("/.ATTRIBUTES/VARIABLE_VALUE")]
+    return digest_arrays(arrays)
+
+
+def digest_arrays(arrays: list[Any]) -> str:
+    """SHA-256 over the arrays as float32, little-endian, C order."""
+    return hashlib.sha256(b"".join(np.ascontiguousarray(array, "<f4").tobytes() for array in arrays)).hexdigest()
+
+
+def load_keras_file(path: Path) -> keras.Model:
+    """Load a `.keras` file; code inside it is not run. Raises `ArtifactError` or `CannotExport`."""
+    import_tensorflow()
+    import keras
+
+    try:
+        with silent_stderr():
+            return keras.saving.load_model(path, compile=False)
+    except (OSError, KeyError) as error:
+        raise ArtifactError(f"{path}: damaged, or no .keras file: {first_line(error)}") from error
+    except (TypeError, ValueError) as error:
+        remedy = "give a module:function that builds the model and loads its weights"
+        raise CannotExport(f"{path}: Keras cannot rebuild it ({first_line(error)}); {remedy}") from error
+
+
+def call_builder(module: str, function: str) -> keras.Model:
+    """Call `module:function`, found from the working directory too. Raises `UsageError` or `CannotExport`."""
+    import_tensorflow()
+    import keras
+
+    builder = find_builder(module, function)
+    try:
+        model = builder()
+    except Exception as error:  # a user's code may raise anything
+        raise CannotExport(f"{module}:{function} raised {type(error).__name__}: {first_line(error)}") from error
+    if not isinstance(model, keras.Model):
+        raise UsageError(f"{module}:{function} returned {type(model).__name__}; expected a Keras model")
+    return model
+
+
+def find_builder(module: str, function: str) -> Callable[[], object]:
+    """Import the function that a user named. Raises `UsageError`."""
+    here = os.getcwd()  # noqa: PTH109 - sys.path holds strings
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        builder = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{module}:{function}: {first_line(error)}") from error
+    if not callable(builder):
+        raise UsageError(f"{module}:{function} is a {type(builder).__name__}; expected a function")
+    return builder  # type: ignore[no-any-return]
+
+
+def first_line(error: BaseException) -> str:
+    """Shorten an error to the line that says what happened."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
