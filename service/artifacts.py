@@ -7,6 +7,7 @@ its golden examples.
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +17,7 @@ import numpy as np
 from service.classifier import Answer, Classifier
 from service.contract import SCHEMA_VERSION, Golden, GoldenExample, Manifest
 from service.errors import ArtifactError, ImageError, ModelNotFound
-from service.preprocessing import prepare_image
+from service.preprocessing import Tensor, prepare_image
 
 MANIFEST = "manifest.json"
 PIN = "pinned"
@@ -122,7 +123,7 @@ def read_checked(path: Path, sha256: str) -> bytes:
 
 def plain_name(name: str) -> str:
     """Refuse a file name that points out of its folder. Raises `ArtifactError`."""
-    if Path(name).name != name:
+    if not name or Path(name).name != name:
         raise ArtifactError(f"{name!r} is not a plain file name")
     return name
 
@@ -137,10 +138,20 @@ def replay_golden(classifier: Classifier, folder: Path) -> None:
     for example in golden.examples:
         content = read_checked(path.parent / plain_name(example.file), example.sha256)
         try:
-            image = prepare_image(content, classifier.preprocessing).tensor
-        except ImageError as error:
+            image = read_example(content, classifier.manifest)
+        except (ImageError, ValueError) as error:
             raise ArtifactError(f"golden example {example.file}: {error}") from error
         compare_golden(example, classifier.manifest.labels, classifier.run(image[np.newaxis]))
+
+
+def read_example(content: bytes, manifest: Manifest) -> Tensor:
+    """Read a golden example: an encoded image, or an .npy file where the model takes tensors only.
+
+    Raises `ImageError` or `ValueError`.
+    """
+    if manifest.preprocessing is not None:
+        return prepare_image(content, manifest.preprocessing).tensor
+    return np.load(io.BytesIO(content), allow_pickle=False).astype(np.float32, copy=False)  # type: ignore[no-any-return]
 
 
 def compare_golden(example: GoldenExample, labels: tuple[str, ...], answer: Answer) -> None:

@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from service.contract import Manifest, PreprocessingSpec
-from service.errors import ArtifactError, InferenceFailure
+from service.errors import ArtifactError, InferenceFailure, ModelUnavailable
 from service.preprocessing import Tensor
 
 LOG_ERRORS_ONLY = 3
@@ -46,10 +46,17 @@ class Classifier:
 
     @property
     def preprocessing(self) -> PreprocessingSpec:
-        """How an encoded image becomes this model's input. Raises `ArtifactError` where it takes tensors only."""
+        """How an encoded image becomes this model's input. Raises `ModelUnavailable` where it takes tensors only."""
         if self.manifest.preprocessing is None:
-            raise ArtifactError(f"model {self.manifest.name} takes tensors, not images")
+            raise ModelUnavailable(f"model {self.manifest.name!r} takes tensors, not images: use /v2")
         return self.manifest.preprocessing
+
+    @property
+    def digits(self) -> tuple[int, ...]:
+        """The labels as numbers. Raises `ModelUnavailable` where they are none."""
+        if not all(label.isdecimal() for label in self.manifest.labels):
+            raise ModelUnavailable(f"model {self.manifest.name!r} does not read digits: use /v2")
+        return tuple(map(int, self.manifest.labels))
 
     def warm_up(self) -> None:
         """Let ONNX Runtime allocate and choose its kernels before the first user pays for it."""

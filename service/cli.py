@@ -64,18 +64,19 @@ def main() -> NoReturn:
     except Exception as error:
         if "--debug" in sys.argv:
             raise
-        click.echo(f"livedigit: {describe_error(error)}", err=True)
-        sys.exit(getattr(error, "exit_code", INTERNAL_ERROR))
+        status, words = describe_error(error)
+        click.echo(f"livedigit: {words}", err=True)
+        sys.exit(status)
     sys.exit(0)
 
 
-def describe_error(error: Exception) -> str:
-    """Say in one line what happened, and what to do where it is known."""
+def describe_error(error: Exception) -> tuple[int, str]:
+    """Give the exit code, and in one line what happened and what to do about it."""
     if isinstance(error, ModuleNotFoundError):
-        return f"{error.name} is not installed; `pip install 'livedigit[training,export]'` brings it"
+        return 1, f"{error.name} is not installed; `pip install 'livedigit[training,export]'` brings it"
     if hasattr(error, "exit_code"):
-        return str(error)
-    return f"internal error: {type(error).__name__}: {error} (run with --debug for the traceback)"
+        return error.exit_code, str(error)
+    return INTERNAL_ERROR, f"internal error: {type(error).__name__}: {error} (run with --debug for the traceback)"
 
 
 def settings_options(*names: str) -> Callable[[click.Command], click.Command]:

@@ -37,7 +37,8 @@ class StageClock:
 def predict_image(
     model: Classifier, image: bytes, max_pixels: int, debug: bool = False, clock: StageClock | None = None
 ) -> PredictResponse:
-    """Read the digit in an encoded image. Raises `ImageError` or `InferenceFailure`."""
+    """Read the digit in an encoded image. Raises `ImageError`, `InferenceFailure` or `ModelUnavailable`."""
+    digits = model.digits
     clock = clock or StageClock()
     clock.mark("queue")
     grey = decode_image(image, max_pixels)
@@ -47,7 +48,7 @@ def predict_image(
     probabilities = model.run(prepared.tensor[np.newaxis]).probabilities[0]
     clock.mark("infer")
     top = tuple(
-        TopPrediction(int(model.manifest.labels[index]), round(float(probabilities[index]), CONFIDENCE_DIGITS))
+        TopPrediction(digits[index], round(float(probabilities[index]), CONFIDENCE_DIGITS))
         for index in np.argsort(-probabilities, kind="stable")[:TOP_K]
     )
     return PredictResponse(

@@ -39,7 +39,7 @@ class InferTensor(msgspec.Struct, frozen=True):
     shape: tuple[int, ...]
     datatype: str
     parameters: Parameters = {}
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw()
 
 
 class RequestedOutput(msgspec.Struct, frozen=True):
@@ -163,11 +163,11 @@ def dtype_of(tensor: InferTensor) -> np.dtype[Any]:
 def read_json_tensor(tensor: InferTensor) -> Array:
     """Read `data`, nested or flat in row-major order. Raises `InvalidTensor`."""
     dtype, count = dtype_of(tensor), element_count(tensor)
-    if tensor.data is None:
+    if not bytes(tensor.data):
         raise InvalidTensor(f"input {tensor.name!r} has neither data nor binary_data_size")
     try:
         values = msgspec.json.decode(tensor.data)
-        array = as_bytes_array(values) if tensor.datatype == "BYTES" else np.asarray(values, dtype)
+        array = as_bytes_array(values) if tensor.datatype == "BYTES" else as_numbers(values, dtype)
     except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidTensor(f"input {tensor.name!r}: data is no {tensor.datatype} tensor: {error}") from error
     if array.size != count:
@@ -175,6 +175,15 @@ def read_json_tensor(tensor: InferTensor) -> Array:
             f"input {tensor.name!r}: shape {list(tensor.shape)} has {count} elements, data has {array.size}"
         )
     return array.reshape(tensor.shape)
+
+
+def as_numbers(values: Any, dtype: np.dtype[Any]) -> Array:
+    """Turn nested lists of numbers into an array. NumPy alone would also take "1" for 1, and 1.5 for the integer 1."""
+    kinds = "biuf" if dtype.kind == "f" else "biu"
+    found = np.asarray(values)
+    if (found.size and found.dtype.kind not in kinds) or found.ndim == 0:
+        raise TypeError(f"expected an array of numbers, got {found.dtype.name}")
+    return np.asarray(values, dtype)
 
 
 def as_bytes_array(values: Any) -> Array:

@@ -74,6 +74,8 @@ class RunningServer:
             raise
         finally:
             self.reader.join(STOP_TIMEOUT_S)
+            if self.process.stdout is not None:
+                self.process.stdout.close()
         return status
 
 

@@ -215,7 +215,8 @@ class FailingClassifier:
 
     def __init__(self, original: Classifier) -> None:
         self.manifest = original.manifest
-        self.prepare = original.prepare
+        self.preprocessing = original.preprocessing
+        self.digits = original.digits
 
     def run(self, images: Any) -> Any:
         raise InferenceFailure("secret path in a message of the runtime")

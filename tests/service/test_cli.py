@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from service.cli import livedigit
+from service.errors import LiveDigitError
+
+
+def invoke(*arguments: str, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(livedigit, arguments, input=stdin)
+
+
+def test_help_lists_every_command_with_a_line_of_its_own():
+    output = invoke("--help").output
+    for command in ("serve", "predict", "models", "train", "evaluate", "export", "verify"):
+        assert f"\n  {command} " in output
+
+
+def test_predict_reads_files_and_standard_input(tmp_path: Path, seven, encode):
+    path = tmp_path / "seven.png"
+    path.write_bytes(encode(seven))
+    assert invoke("predict", str(path)).output.startswith(f"{path}: 7 (")
+    assert invoke("predict", "-", stdin=encode(seven)).output.startswith("-: 7 (")
+
+
+def test_predict_prints_json_for_programs(tmp_path: Path, seven, encode):
+    path = tmp_path / "seven.png"
+    path.write_bytes(encode(seven))
+    answer = json.loads(invoke("predict", "--json", str(path)).output)
+    assert (answer["file"], answer["digit"], len(answer["top_predictions"])) == (str(path), 7, 5)
+
+
+def test_predict_reads_what_it_can_and_fails_for_the_rest(tmp_path: Path, seven, encode):
+    good, bad = tmp_path / "seven.png", tmp_path / "notes.txt"
+    good.write_bytes(encode(seven))
+    bad.write_text("no image")
+    result = invoke("predict", str(bad), str(tmp_path / "missing.png"), str(good))
+    assert f"{good}: 7" in result.output
+    assert f"{bad}: not an image" in result.output
+    assert "missing.png: No such file" in result.output
+    assert isinstance(result.exception, LiveDigitError)
+    assert "2 of 3" in str(result.exception)
+
+
+def test_models_list_shows_versions_and_verdicts():
+    rows = json.loads(invoke("models", "list", "--json").output)
+    assert rows[0]["name"] == "digits"
+    assert [row["served"] for row in rows].count(True) == 1
+    assert {row["parity"] for row in rows} == {"agree"}
+    assert "digits" in invoke("models", "list").output
+
+
+def test_models_check_accepts_a_sound_version_and_refuses_a_spoilt_one(published, models_dir):
+    assert "intact" in invoke("models", "check", str(published)).output
+    (models_dir / "digits/1/model.onnx").write_bytes(b"")
+    result = invoke("models", "check", str(models_dir / "digits/1"))
+    assert getattr(result.exception, "exit_code", None) == 4
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "words"),
+    [
+        ("import nowhere_to_be_found", 1, "not installed"),
+        ("1 / 0", 70, "internal error: ZeroDivisionError"),
+    ],
+)
+def test_whatever_goes_wrong_is_one_line_and_a_status(program, status, words):
+    code = (
+        "import sys; import service.cli as cli\n"
+        f"def fail(**_):\n    {program}\n"
+        "cli.predict.callback = fail\nsys.argv = ['livedigit', 'predict', 'x']\ncli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
