@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from export import parity
+from export.census import model_weights, take_census
 from export.inputs import OPEN_SIDE, InputSet
 from export.parity import EPS, Differences, GateResult, InputSummary, NearTie, ParityReport
 from export.runtimes import Answers, OnnxRuntime, ReferenceRuntime, Runtime, answer_in_batches, load_tensorflow
@@ -37,6 +38,13 @@ class Contestants(NamedTuple):
     onnx: Runtime
     reference: Runtime
     twin: Twin
+
+
+class Exactness(NamedTuple):
+    """How exactly the graph can repeat the twin."""
+
+    meaning_limit: float
+    notes: tuple[str, ...]
 
 
 class Judgement(NamedTuple):
@@ -67,6 +75,7 @@ def image_shape(model: onnx.ModelProto) -> tuple[int, int, int]:
 def compare(
     source: Source,
     contestants: Contestants,
+    exactness: Exactness,
     model_bytes: bytes,
     input_sets: list[InputSet],
     batches: tuple[int, ...] = BATCHES,
@@ -74,11 +83,10 @@ def compare(
 ) -> ParityReport:
     """Judge a graph on every input set at every batch size."""
     start = time.monotonic()
-    limit, notes = meaning_limit(contestants.twin)
     judgements = []
     for inputs in input_sets:
         progress(f"comparing on {inputs.name}")
-        judgements.append(judge_inputs(contestants, inputs, batches, limit))
+        judgements.append(judge_inputs(contestants, inputs, batches, exactness.meaning_limit))
     results = [result for judgement in judgements for result in judgement.results]
     differences = widest([judgement.differences for judgement in judgements])
     first_difference = ""
@@ -89,7 +97,7 @@ def compare(
         model=source.name,
         onnx_sha256=hashlib.sha256(model_bytes).hexdigest(),
         float64_twin=contestants.twin.kind,
-        notes=notes,
+        notes=exactness.notes,
         inputs=tuple(judgement.summary for judgement in judgements),
         batches=batches,
         differences=differences,
@@ -101,9 +109,26 @@ def compare(
     )
 
 
-def meaning_limit(twin: Twin) -> tuple[float, tuple[str, ...]]:
-    """Choose gate A's limit for this model, and say why it is not the usual one."""
-    return parity.MEANING_LIMIT, (twin.note,) if twin.note else ()
+def judge_exactness(source: Source, twin: Twin, converted: onnx.ModelProto) -> Exactness:
+    """Choose gate A's limit from what our own conversion of the model had to round, and say why.
+
+    Not from the graph under test: there a wrong weight would pass for a rounded one.
+    """
+    reasons = [f"the float64 twin is the TensorFlow graph's, not Keras': {twin.note}"] if twin.note else []
+    rounded = take_census(converted, model_weights(source)).rounded
+    if rounded:
+        reasons.append(f"constants folded or rounded in float32: {shorten(rounded)}")
+    if twin.single_operators:
+        reasons.append(f"TensorFlow computes in float32 always: {shorten(twin.single_operators)}")
+    strict = not rounded and not twin.single_operators
+    limit = parity.MEANING_LIMIT if strict else parity.FOLDED_MEANING_LIMIT
+    return Exactness(limit, tuple(reasons))
+
+
+def shorten(names: tuple[str, ...], at_most: int = 3) -> str:
+    """List a few names and count the rest."""
+    rest = len(names) - at_most
+    return ", ".join(names[:at_most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def judge_inputs(contestants: Contestants, inputs: InputSet, batches: tuple[int, ...], limit: float) -> Judgement:

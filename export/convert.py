@@ -10,6 +10,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
+
 from export.errors import CannotExport, UsageError
 from export.quiet import import_tensorflow, silent_stderr
 
@@ -34,6 +36,7 @@ def convert_saved_model(folder: Path, signature: str, opset: int = DEFAULT_OPSET
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     with silent_stderr():
         model = run_tf2onnx(folder, signature, opset)
+    spell_out_erfc(model)
     refuse_foreign_operators(model, opset)
     return model
 
@@ -66,6 +69,21 @@ def run_tf2onnx(folder: Path, signature: str, opset: int) -> onnx.ModelProto:
         first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
         raise CannotExport(f"the conversion failed: {first_line}") from error
     return cast("onnx.ModelProto", model)
+
+
+def spell_out_erfc(model: onnx.ModelProto) -> None:
+    """Write TensorFlow's Erfc, which Keras' exact GELU uses and ONNX lacks, as 1 - Erf."""
+    import onnx
+
+    one = onnx.numpy_helper.from_array(np.array(1, np.float32), "erfc/one")
+    for node in [node for node in model.graph.node if node.op_type == "Erfc"]:
+        erf = f"{node.output[0]}/erf"
+        position = list(model.graph.node).index(node)
+        model.graph.node.remove(node)
+        model.graph.node.insert(position, onnx.helper.make_node("Erf", node.input, [erf]))
+        model.graph.node.insert(position + 1, onnx.helper.make_node("Sub", [one.name, erf], node.output))
+        if one not in model.graph.initializer:
+            model.graph.initializer.append(one)
 
 
 def refuse_foreign_operators(model: onnx.ModelProto, opset: int) -> None:

@@ -17,7 +17,7 @@ import msgspec
 from export.canonical import canonicalize, to_bytes
 from export.card import write_card
 from export.check import check_interface, check_portable, check_valid
-from export.compare import Contestants, compare, gather_contestants, image_shape
+from export.compare import Contestants, compare, gather_contestants, image_shape, judge_exactness
 from export.convert import DEFAULT_OPSET, convert_saved_model
 from export.errors import Disagreement, UsageError
 from export.golden import write_golden, write_golden_tensors
@@ -103,7 +103,8 @@ def export_model(order: ExportOrder, progress: Progress = lambda _: None) -> Fin
         converted = convert(source, order)
         contestants = gather_contestants(source, converted.model, converted.data)
         input_sets = choose_inputs(converted.model, choose_preprocessing(source, order))
-        report = compare(source, contestants, converted.data, input_sets, progress=progress)
+        exactness = judge_exactness(source, contestants.twin, converted.model)
+        report = compare(source, contestants, exactness, converted.data, input_sets, progress=progress)
         if report.verdict != "agree":
             raise Disagreement(f"{order.model}: {report.summary} Nothing was published")
         sha256, nodes = report.onnx_sha256, len(converted.model.graph.node)

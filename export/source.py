@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from export.errors import ArtifactError, CannotExport, UsageError
+from export.precision import is_single, rebuild
 from export.quiet import import_tensorflow, silent_stderr
 from export.tracing import write_saved_model
 from service.contract import SCHEMA_VERSION, TrainingRun
@@ -59,10 +60,25 @@ def open_source(text: str, work: Path, signature: str | None = None) -> Source:
 
 
 def trace_keras_model(text: str, model: keras.Model, work: Path) -> Source:
-    """Write a Keras model as a SavedModel under `work`. Raises `CannotExport`."""
+    """Write a Keras model as a SavedModel under `work`, in float32 whatever it was trained in.
+
+    Mixed precision keeps float32 weights and rounds them in every step; inference need not. Raises `CannotExport`.
+    """
+    if not is_single(model):
+        model = in_single_precision(model)
     folder = work / "saved_model"
     write_saved_model(model, folder, SIGNATURE)
     return Source(name=text, saved_model=folder, signature=SIGNATURE, keras_model=model, run=None)
+
+
+def in_single_precision(model: keras.Model) -> keras.Model:
+    """Rebuild a mixed-precision model in float32. Raises `CannotExport`."""
+    try:
+        return rebuild(model, "float32")
+    except Exception as error:  # a user's layer may raise anything
+        raise CannotExport(
+            f"the model `{model.name}` computes in float16 and Keras cannot rebuild it in float32: {first_line(error)}"
+        ) from error
 
 
 def open_saved_model(text: str, folder: Path, signature: str | None) -> Source:

@@ -7,12 +7,11 @@ graph is rewritten instead: that still judges the conversion, though no longer t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from export.precision import default_precision, rebuild
 from export.quiet import import_tensorflow, silent_stderr
 from export.runtimes import TensorFlowRuntime, load_tensorflow, runtime_of_function
 from export.source import Source, first_line
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     import keras
 
 DOUBLE = "float64"
-SINGLES = ("float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+SINGLES = ("float32", "float16", "bfloat16")
 SINGLE_OPERATORS = ("ResizeBilinear", "ResizeBicubic", "ScaleAndTranslate", "CropAndResize")
 """TensorFlow operators that answer in float32 whatever they are given."""
 
@@ -35,6 +34,12 @@ class Twin(NamedTuple):
     """`keras`, rebuilt from the configuration, or `graph`, rewritten from the frozen TensorFlow graph."""
     note: str
     """Why it is not the Keras twin; empty if it is."""
+
+    @property
+    def single_operators(self) -> tuple[str, ...]:
+        """Name the operators that TensorFlow computes in float32 even here."""
+        operations = self.runtime.function.graph.get_operations()
+        return tuple(operation.name for operation in operations if operation.type in SINGLE_OPERATORS)
 
 
 class HardWired(Exception):
@@ -54,66 +59,28 @@ def make_twin(source: Source) -> Twin:
 
 
 def keras_twin(model: keras.Model) -> TensorFlowRuntime:
-    """Rebuild a Keras model with every policy set to float64, and give it the same weights. Raises `HardWired`."""
+    """Rebuild a Keras model in float64, with the same weights. Raises `HardWired`."""
     tf = import_tensorflow()
-    with double_precision(), silent_stderr():
-        twin = rebuild_in_double(model)
+    with silent_stderr(), without_xla(tf), default_precision(DOUBLE):
+        twin = rebuild(model, DOUBLE)
         specification = tf.TensorSpec(input_shape(model), tf.float64)
-        with without_xla(tf):
-            function = tf.function(lambda image: twin(image, training=False)).get_concrete_function(specification)
+        function = tf.function(lambda image: twin(image, training=False)).get_concrete_function(specification)
     runtime = runtime_of_function(function, np.float64)
     refuse_singles(runtime.function.graph)
     return runtime
 
 
-def rebuild_in_double(model: keras.Model) -> keras.Model:
-    """Rebuild from the configuration in float64, with the weights of `model`."""
-    import keras
-
-    twin = keras.saving.deserialize_keras_object(
-        with_double_policies(keras.saving.serialize_keras_object(model)), safe_mode=False
-    )
-    if not twin.built:
-        twin.build(input_shape(model))
-    twin.set_weights([weight.astype(np.float64) for weight in model.get_weights()])
-    for layer in twin._flatten_layers():  # the public `layers` stops at the first level
-        if hasattr(layer, "finalize_state"):
-            layer.finalize_state()
-    return twin
-
-
-def with_double_policies(configuration: Any) -> Any:
-    """Replace every dtype in a Keras configuration by float64."""
-    if isinstance(configuration, dict):
-        return {
-            key: DOUBLE if key in ("dtype", "name") and value in SINGLES else with_double_policies(value)
-            for key, value in configuration.items()
-        }
-    if isinstance(configuration, (list, tuple)):
-        return type(configuration)(with_double_policies(item) for item in configuration)
-    return configuration
-
-
-@contextmanager
-def double_precision() -> Iterator[None]:
-    """Let Keras create float64 layers; `floatx` alone silently leaves policies at float32."""
-    import keras
-
-    policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
-    keras.config.set_floatx(DOUBLE)
-    keras.config.set_dtype_policy(DOUBLE)
-    try:
-        yield
-    finally:
-        keras.config.set_floatx(floatx)
-        keras.config.set_dtype_policy(policy)
-
-
 def refuse_singles(graph: Any) -> None:
-    """Raise `HardWired` where an operator of the twin still computes in less than float64."""
-    tf = import_tensorflow()
+    """Raise `HardWired` where an operator of the twin still computes in less than float64.
+
+    Constants in float32 are no such case: the graph under test holds the same ones.
+    """
+    constant: set[str] = set()
     for operation in graph.get_operations():
-        if any(tensor.dtype in (tf.float32, tf.float16, tf.bfloat16) for tensor in operation.outputs):
+        sources = [tensor.op.name for tensor in operation.inputs]
+        if operation.type == "Const" or (sources and constant.issuperset(sources)):
+            constant.add(operation.name)
+        elif any(tensor.dtype.name in SINGLES for tensor in operation.outputs):
             raise HardWired(f"{operation.name} computes in float32 whatever the policy")
 
 
@@ -143,6 +110,9 @@ def double_definition(definition: Any) -> Any:
     for attribute in (attribute for node in double.node for attribute in node.attr.values()):
         if attribute.HasField("type") and attribute.type in singles:
             attribute.type = types_pb2.DT_DOUBLE
+        for position, each in enumerate(attribute.list.type):
+            if each in singles:
+                attribute.list.type[position] = types_pb2.DT_DOUBLE
         if attribute.HasField("tensor") and attribute.tensor.dtype in singles:
             array = tf.make_ndarray(attribute.tensor).astype(np.float64)
             attribute.tensor.CopyFrom(tf.make_tensor_proto(array))
