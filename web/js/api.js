@@ -19,11 +19,19 @@ export async function predict(image, { debug = false, signal } = {}) {
   const body = JSON.stringify({ image, debug });
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await postJson("/predict", body, signal);
+      return checkAnswer(await postJson("/predict", body, signal));
     } catch (error) {
       if (error.kind !== "timeout" || attempt === MAX_RETRIES) throw error;
     }
   }
+}
+
+/** A page that shows half an answer would be worse than one that says what is wrong. */
+function checkAnswer(answer) {
+  const top = answer.top_predictions;
+  const isCandidate = (each) => Number.isInteger(each?.digit) && Number.isFinite(each.confidence);
+  if (isCandidate(answer) && Array.isArray(top) && top.length > 1 && top.every(isCandidate)) return answer;
+  throw new ApiError("http", { status: 200 });
 }
 
 /** Who answers: {"status", "model", "version"}, also while there is no model. Throws ApiError. */
@@ -47,15 +55,18 @@ async function postJson(path, body, signal) {
 }
 
 async function request(path, options = {}, signal = undefined) {
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
-  const either = signal ? AbortSignal.any([signal, timeout]) : timeout;
+  const clock = new AbortController();
+  const timer = setTimeout(() => clock.abort(), TIMEOUT_MS);
+  const signals = [clock.signal, signal].filter(Boolean);
   try {
-    const response = await fetch(path, { ...options, signal: either });
+    const response = await fetch(path, { ...options, signal: AbortSignal.any(signals) });
     // The body is read under the same clock: a server may send its headers and then stall.
     return new Response(await response.arrayBuffer(), response);
-  } catch (error) {
+  } catch {
     if (signal?.aborted) throw signal.reason;
-    throw new ApiError(timeout.aborted ? "timeout" : "network");
+    throw new ApiError(clock.signal.aborted ? "timeout" : "network");
+  } finally {
+    clearTimeout(timer);
   }
 }
 

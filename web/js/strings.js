@@ -9,7 +9,6 @@ const either = new Intl.ListFormat(LOCALE, { type: "disjunction" });
 /** Put into elements marked `data-text`, and as `data-label` into their aria-label. */
 export const labels = {
   tagline: "Draw a digit. It is read while you draw.",
-  checking: "Connecting",
   padHeading: "Your drawing",
   pad: "Drawing area",
   padHelp: "Draw with a mouse, a finger or a pen. Escape clears.",

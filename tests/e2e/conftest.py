@@ -1,0 +1,167 @@
+"""The page in a real Chromium against a real server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+playwright_api = pytest.importorskip("playwright.sync_api")
+
+# No graphics card, no sandbox inside containers that run as root, and no request of Chromium's own.
+CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+CANVAS_SIZE = 280
+
+
+class PageUnderTest:
+    """A browser tab with the page, and the hands of a user."""
+
+    def __init__(self, tab: Any, drawings: dict[str, Any]) -> None:
+        self.tab = tab
+        self.drawings = drawings
+        self.problems: list[str] = []
+        self.requests: list[Any] = []
+        tab.on("console", self._note_console)
+        tab.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
+        # Playwright cannot hold on to a built-in method itself.
+        tab.on("request", lambda request: self.requests.append(request))
+
+    def _note_console(self, message: Any) -> None:
+        # Tests break the connection on purpose; everything else, violations of the policy included, is a defect.
+        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+            self.problems.append(f"console: {message.text}")
+
+    def find(self, selector: str) -> Any:
+        return self.tab.locator(selector)
+
+    def draw(self, name: str) -> None:
+        """Draw one of our own drawings with the mouse."""
+        for stroke in self.drawings[name]["strokes"]:
+            self.draw_stroke(stroke)
+
+    def draw_stroke(self, stroke: list[list[float]], lift: bool = True) -> None:
+        """Press, move and, unless told otherwise, release."""
+        first, *rest = [self.position(point) for point in stroke]
+        self.tab.mouse.move(*first)
+        self.tab.mouse.down()
+        for point in rest:
+            self.tab.mouse.move(*point)
+        if lift:
+            self.tab.mouse.up()
+
+    def position(self, point: list[float]) -> tuple[float, float]:
+        """Where a point of the 280x280 canvas lies on the screen."""
+        box = self.find("#pad").bounding_box()
+        scale = box["width"] / CANVAS_SIZE
+        return box["x"] + point[0] * scale, box["y"] + point[1] * scale
+
+    def expect_digit(self, digit: str) -> None:
+        playwright_api.expect(self.find("#digit")).to_have_text(digit)
+
+    def expect_blank(self) -> None:
+        playwright_api.expect(self.find("#answer")).to_have_attribute("data-state", "blank")
+
+    def expect_notice(self, words: str) -> None:
+        playwright_api.expect(self.find("#notice-text")).to_contain_text(words)
+
+    def expect_connection(self, state: str) -> None:
+        playwright_api.expect(self.find("#connection")).to_have_attribute("data-state", state)
+
+    def ink(self) -> int:
+        """Count the bright pixels on the screen's canvas."""
+        return int(
+            self.tab.evaluate(
+                """() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(() => {
+                    const { width, height } = pad;
+                    const copy = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+                    copy.drawImage(pad, 0, 0);
+                    const { data } = copy.getImageData(0, 0, width, height);
+                    resolve(data.filter((level, index) => index % 4 === 0 && level > 127).length);
+                })))"""
+            )
+        )
+
+    def freeze_time(self) -> None:
+        """Let time pass only when a test says so; the page must have been opened with a clock of its own."""
+        self.tab.clock.pause_at(self.tab.evaluate("Date.now() + 1000") / 1000)
+
+    def hold_predictions(self) -> list[Any]:
+        """Leave every further request for a digit unanswered, in the list, until a test answers it."""
+        held: list[Any] = []
+        self.tab.route("**/predict", lambda route: held.append(route))
+        return held
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Let the browser work until a condition of this process holds."""
+        for _ in range(500):
+            if condition():
+                return
+            self.tab.wait_for_timeout(10)
+        pytest.fail("the condition did not come true in time")
+
+    def wait_for(self, expression: str) -> None:
+        """Wait until an expression is true in the page, whose policy forbids `wait_for_function` its eval."""
+        self.wait_until(lambda: bool(self.tab.evaluate(expression)))
+
+    def predictions(self) -> list[Any]:
+        """List the requests that asked for a digit."""
+        return [request for request in self.requests if request.url.endswith("/predict")]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshot", help="write the README's screenshot of the page to this file")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """The installed Chromium, else Playwright's own; without any the tests are skipped, in CI they fail."""
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    with playwright_api.sync_playwright() as playwright:
+        try:
+            running = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
+        except playwright_api.Error as error:
+            reason = f"Chromium does not start: {error}"
+            pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, server: Any, drawings: list[dict[str, Any]]) -> Iterator[Callable[..., PageUnderTest]]:
+    """Open the page in a context of its own; at the end nothing may have gone wrong behind the scenes."""
+    opened: list[PageUnderTest] = []
+    contexts: list[Any] = []
+    by_name = {drawing["name"]: drawing for drawing in drawings}
+
+    def open_one(
+        path: str = "/",
+        prepare: Callable[[Any], None] = lambda tab: None,
+        context: Any = None,
+        **options: Any,
+    ) -> PageUnderTest:
+        if context is None:
+            context = browser.new_context(**options)
+            contexts.append(context)
+        tab = context.new_page()
+        page = PageUnderTest(tab, by_name)
+        opened.append(page)
+        prepare(tab)
+        tab.goto(server.url + path)
+        playwright_api.expect(page.find("#connection-text")).not_to_be_empty()
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert [problem for page in opened for problem in page.problems] == []
+
+
+@pytest.fixture
+def page(open_page: Callable[..., PageUnderTest]) -> PageUnderTest:
+    """The page on a desktop screen, connected."""
+    opened = open_page(viewport={"width": 1120, "height": 900})
+    opened.expect_connection("online")
+    return opened

@@ -1,0 +1,222 @@
+"""What the page says when the server is quick, slow, wrong, busy or gone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+ANSWER = {
+    "digit": 4,
+    "confidence": 0.48,
+    "top_predictions": [
+        {"digit": 4, "confidence": 0.48},
+        {"digit": 9, "confidence": 0.41},
+        {"digit": 7, "confidence": 0.05},
+        {"digit": 1, "confidence": 0.03},
+        {"digit": 0, "confidence": 0.02},
+    ],
+    "cropped_image": None,
+    "final_image": None,
+}
+
+
+def problem(status: int, detail: str, **headers: str) -> dict[str, Any]:
+    """Make a server's error as the API words it."""
+    body = {"type": "about:blank", "title": "Error", "status": status, "detail": detail}
+    return {
+        "status": status,
+        "body": json.dumps(body),
+        "headers": {"Content-Type": "application/problem+json", **headers},
+    }
+
+
+def test_the_five_best_are_shown_as_the_server_gave_them(page: Any) -> None:
+    page.tab.route("**/predict", lambda route: route.fulfill(json=ANSWER))
+    page.draw_stroke([[140, 140]])
+    page.expect_digit("4")
+    meters = page.tab.evaluate("[...document.querySelectorAll('#candidates meter')].map(meter => meter.value)")
+    assert meters == [candidate["confidence"] for candidate in ANSWER["top_predictions"]]
+    assert page.tab.evaluate("document.getElementById('confidence-meter').value") == ANSWER["confidence"]
+    assert page.find("#confidence").inner_text() == "48%"
+
+
+def test_doubt_is_said_in_words(page: Any) -> None:
+    page.tab.route("**/predict", lambda route: route.fulfill(json=ANSWER))
+    page.draw("four-closed")
+    page.expect_digit("4")
+    assert page.find("#words").inner_text() == "Not sure: it could be 4 or 9."
+    assert page.find("#answer").get_attribute("data-state") == "unsure"
+
+
+def test_the_server_has_the_last_word_on_doubt(page: Any) -> None:
+    answer = ANSWER | {"confidence": 0.99, "uncertain": True}
+    page.tab.route("**/predict", lambda route: route.fulfill(json=answer))
+    page.draw("four-closed")
+    page.expect_digit("4")
+    assert page.find("#answer").get_attribute("data-state") == "unsure"
+
+
+def test_a_settled_answer_is_announced_once_and_a_passing_one_never(page: Any) -> None:
+    page.tab.evaluate(
+        """() => {
+            window.announced = [];
+            new MutationObserver(() => announced.push(announcer.textContent))
+                .observe(announcer, { childList: true });
+        }"""
+    )
+    page.draw("seven-crossed")
+    page.wait_for("announced.length > 0")
+    page.expect_digit("7")
+    announced = page.tab.evaluate("announced")
+    assert len(announced) == 1
+    assert announced[0].startswith("7, ")
+
+
+def test_what_the_model_saw_is_shown_on_demand(page: Any) -> None:
+    page.draw("seven-crossed")
+    page.expect_digit("7")
+    assert page.predictions()[-1].post_data_json["debug"] is False
+    page.tab.keyboard.press("Alt+d")
+    page.wait_for("document.getElementById('final-image').naturalWidth === 28")
+    assert page.tab.evaluate("document.getElementById('cropped-image').naturalHeight") > 100
+    assert page.find("#debug-toggle").get_attribute("aria-expanded") == "true"
+    assert "digits, version" in page.find("#model").inner_text()
+    page.wait_for("latency.textContent.includes(' ms ')")
+    page.find("#debug-toggle").click()
+    assert page.find("#debug").is_hidden()
+
+
+def test_offline_turns_the_dot_red_and_the_page_recovers(page: Any) -> None:
+    page.draw_stroke(page.drawings["seven-crossed"]["strokes"][0])
+    page.expect_digit("7")
+    page.tab.context.set_offline(True)
+    page.expect_connection("offline")
+    page.wait_for("getComputedStyle(connection, '::before').backgroundColor === 'rgb(179, 38, 30)'")
+    page.draw_stroke(page.drawings["seven-crossed"]["strokes"][1])
+    page.expect_notice("Your drawing is kept")
+    page.tab.context.set_offline(False)
+    page.expect_connection("online")
+    page.expect_digit("7")
+    page.find("#notice").wait_for(state="hidden")
+
+
+def test_a_server_that_is_gone_is_noticed_and_welcomed_back(page: Any) -> None:
+    gone = lambda route: route.abort("connectionrefused")  # noqa: E731
+    page.tab.route("**/predict", gone)
+    page.tab.route("**/health", gone)
+    page.draw("seven-plain")
+    page.expect_connection("unreachable")
+    page.expect_notice("cannot be reached")
+    page.tab.unroute("**/predict")
+    page.tab.unroute("**/health")
+    page.expect_digit("7")
+    page.expect_connection("online")
+
+
+def test_a_slow_server_is_asked_three_times_and_then_reported(open_page: Callable[..., Any]) -> None:
+    page = open_page(prepare=lambda tab: tab.clock.install())
+    page.freeze_time()
+    asked = page.hold_predictions()
+    page.draw_stroke([[140, 140]])
+    for attempt in range(1, 4):
+        page.wait_until(lambda attempt=attempt: len(asked) == attempt)
+        page.tab.clock.run_for(5000)
+    page.expect_notice("takes too long")
+    assert len(asked) == 3
+    page.tab.unroute("**/predict")
+    page.find("#try-again").click()
+    page.wait_for("digit.textContent !== ''")
+
+
+def test_a_newer_drawing_cancels_the_request_for_the_older(page: Any) -> None:
+    """The first answer comes after the second and must not be shown."""
+    held = page.hold_predictions()
+    page.draw_stroke([[140, 140]])
+    page.wait_until(lambda: len(held) == 1)
+    page.draw_stroke([[180, 140]])
+    page.wait_until(lambda: len(held) == 2)
+    held[1].fulfill(json=ANSWER)
+    page.expect_digit("4")
+    first, second = page.predictions()
+    assert first.failure == "net::ERR_ABORTED"
+    assert second.failure is None
+
+
+def test_clearing_drops_the_answer_under_way(page: Any) -> None:
+    held = page.hold_predictions()
+    page.draw_stroke([[140, 140]])
+    page.wait_until(lambda: len(held) == 1)
+    page.tab.keyboard.press("Escape")
+    page.expect_blank()
+    page.wait_until(lambda: page.predictions()[0].failure == "net::ERR_ABORTED")
+
+
+def test_at_most_one_request_is_in_flight_while_drawing(open_page: Callable[..., Any]) -> None:
+    page = open_page(prepare=lambda tab: tab.clock.install())
+    page.freeze_time()
+    held = page.hold_predictions()
+    page.draw_stroke([[80, 64], [120, 62]], lift=False)
+    page.tab.clock.run_for(100)
+    page.wait_until(lambda: len(held) == 1)
+    page.tab.mouse.move(*page.position([198, 60]))
+    page.tab.clock.run_for(1000)
+    page.tab.mouse.move(*page.position([128, 228]))
+    page.tab.clock.run_for(1000)
+    assert len(page.predictions()) == 1
+    page.tab.mouse.up()
+    page.wait_until(lambda: len(held) == 2)
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "shown"),
+    [
+        (400, "the image holds no ink: draw light strokes", "The image holds no ink: draw light strokes."),
+        (413, "", "The server answered with an error (413)."),
+        (422, "expected `object`", "Expected `object`."),
+        (500, "internal error", "Internal error."),
+    ],
+)
+def test_the_servers_own_words_are_shown(page: Any, status: int, detail: str, shown: str) -> None:
+    page.tab.route("**/predict", lambda route: route.fulfill(**problem(status, detail)))
+    page.draw_stroke([[140, 140]])
+    page.expect_notice(shown)
+
+
+@pytest.mark.parametrize(
+    "body", ["", '{"digit": 4, "top_predictions": [1]}', "<html>", '{"digit": 4', "[]", '{"digit": 4}', "null"]
+)
+def test_an_answer_that_makes_no_sense_is_an_error(page: Any, body: str) -> None:
+    page.tab.route("**/predict", lambda route: route.fulfill(status=200, body=body))
+    page.draw_stroke([[140, 140]])
+    page.expect_notice("error (200)")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_server_is_left_in_peace_for_as_long_as_it_asks(open_page: Callable[..., Any], status: int) -> None:
+    page = open_page(prepare=lambda tab: tab.clock.install())
+    busy = problem(status, "too many requests", **{"Retry-After": "7"})
+    page.tab.route("**/predict", lambda route: route.fulfill(**busy))
+    page.freeze_time()
+    page.draw_stroke([[140, 140]])
+    page.expect_notice("Too many requests. Trying again in 7 s.")
+    asked = len(page.predictions())
+    page.draw("seven-plain")
+    page.tab.clock.run_for(6000)
+    assert len(page.predictions()) == asked
+    page.tab.unroute("**/predict")
+    page.tab.clock.run_for(2000)
+    page.wait_for("digit.textContent !== ''")
+
+
+def test_a_server_without_a_model_says_so(page: Any) -> None:
+    page.tab.route(
+        "**/predict", lambda route: route.fulfill(**problem(503, "no model is loaded", **{"Retry-After": "30"}))
+    )
+    page.tab.route("**/health", lambda route: route.fulfill(status=503, json={"status": "no model"}))
+    page.draw_stroke([[140, 140]])
+    page.expect_notice("No model is loaded. Trying again in 30 s.")
