@@ -7,11 +7,14 @@ from http import HTTPStatus
 from typing import Any
 
 from litestar import Litestar, Request, Response
+from litestar.config.allowed_hosts import AllowedHostsConfig
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.types import Middleware
 
+from service.access import require_key
 from service.errors import (
     ArtifactError,
     BodyTooLarge,
@@ -28,6 +31,7 @@ from service.errors import (
 from service.lifecycle import run_service
 from service.metrics import Metrics
 from service.models import ModelStore
+from service.openapi import openapi_config, rapidoc
 from service.routes.health import health, metrics
 from service.routes.inference_v2 import INFERENCE_HANDLERS
 from service.routes.page import page_handlers
@@ -65,11 +69,15 @@ def create_app(settings: Settings | None = None) -> Litestar:
     service = create_service(settings)
     service.models.load()
     app = Litestar(
-        route_handlers=[predict, health, metrics, *INFERENCE_HANDLERS, *page_handlers(web_folder())],
+        route_handlers=[predict, health, metrics, rapidoc, *INFERENCE_HANDLERS, *page_handlers(web_folder())],
         exception_handlers={Exception: answer_error},
         lifespan=[run_service],
         logging_config=None,
+        openapi_config=openapi_config(),
+        guards=[require_key] if settings.api_keys else [],
         middleware=rate_limit(settings),
+        allowed_hosts=allowed_hosts(settings),
+        cors_config=CORSConfig(allow_origins=list(settings.cors_origins)) if settings.cors_origins else None,
         request_max_body_size=settings.max_body_bytes,
         state=State({"service": service}),
     )
@@ -96,6 +104,13 @@ def rate_limit(settings: Settings) -> list[Middleware]:
         rate_limit=("minute", settings.rate_limit_per_minute), exclude=["^/$", "^/static/", "/health"]
     )
     return [config.middleware]
+
+
+def allowed_hosts(settings: Settings) -> AllowedHostsConfig | None:
+    """Refuse other host names; health checks come by address and are answered whatever they ask for."""
+    if not settings.allowed_hosts:
+        return None
+    return AllowedHostsConfig(allowed_hosts=list(settings.allowed_hosts), exclude=["/health"])
 
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

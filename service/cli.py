@@ -22,7 +22,9 @@ from service.settings import (
     flag_name,
     load_settings,
     models_folder,
+    spell_value,
     variable_name,
+    without_secrets,
 )
 
 if TYPE_CHECKING:
@@ -97,9 +99,19 @@ def setting_option(field: msgspec.structs.FieldInfo) -> click.Option:
     return click.Option(
         [f"{flag}/--no-{flag[2:]}" if is_switch else flag],
         default=None,
-        metavar=None if is_switch else type(field.default).__name__.upper(),
-        help=f"{setting_description(field)}  [{variable_name(field.name)}; default: {field.default!r}]",
+        metavar=None if is_switch else value_kind(field.default),
+        help=f"{setting_description(field)}  [{variable_name(field.name)}; {describe_default(field.default)}]",
     )
+
+
+def describe_default(default: object) -> str:
+    """Show what holds when nothing is given."""
+    return f"default: {spell_value(default)}" if spell_value(default) else "default: empty"
+
+
+def value_kind(default: object) -> str:
+    """Name the kind of value that a flag takes."""
+    return {int: "N", float: "SECONDS", tuple: "A,B,..."}.get(type(default), "TEXT")
 
 
 def setting_description(field: msgspec.structs.FieldInfo) -> str:
@@ -118,7 +130,7 @@ def serve(print_config: bool, **options: Any) -> None:
     """Serve the page, POST /predict and the health of the model."""
     settings = given_settings(options)
     if print_config:
-        click.echo(msgspec.json.format(msgspec.json.encode(settings), indent=2))
+        click.echo(msgspec.json.format(msgspec.json.encode(without_secrets(settings)), indent=2))
         return
     from service.server import serve as run
 

@@ -177,3 +177,92 @@ class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["ok", "no model"]
     model: str | None = None
     version: int | None = None
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """A refusal as RFC 9457 has it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class InferenceError(msgspec.Struct, frozen=True):
+    """A refusal as the Open Inference Protocol has it."""
+
+    error: str
+
+
+class ServerMetadata(msgspec.Struct, frozen=True):
+    """The answer of `GET /v2`."""
+
+    name: str
+    version: str
+    extensions: tuple[str, ...]
+
+
+class LiveResponse(msgspec.Struct, frozen=True):
+    """The answer of `GET /v2/health/live`."""
+
+    live: bool
+
+
+class ReadyResponse(msgspec.Struct, frozen=True):
+    """The answer of `GET /v2/health/ready`."""
+
+    ready: bool
+
+
+class TensorMetadata(msgspec.Struct, frozen=True):
+    """An input or output as the Open Inference Protocol describes it; -1 is a size that the caller chooses."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+class ModelMetadata(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `GET /v2/models/NAME`."""
+
+    name: str
+    versions: tuple[str, ...]
+    platform: str
+    inputs: tuple[TensorMetadata, ...]
+    outputs: tuple[TensorMetadata, ...]
+    properties: dict[str, str]
+
+
+class ModelReady(msgspec.Struct, frozen=True):
+    """The answer of `GET /v2/models/NAME/ready`."""
+
+    name: str
+    ready: bool
+
+
+class IndexRow(msgspec.Struct, frozen=True):
+    """A version in the answer of `POST /v2/repository/index`."""
+
+    name: str
+    version: str
+    state: Literal["READY", "UNAVAILABLE"]
+    reason: str
+
+
+class OutputTensor(msgspec.Struct, frozen=True, kw_only=True):
+    """An output in the answer of `POST /v2/models/NAME/infer`."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    parameters: dict[str, Any] = {}
+    data: list[Any] | None = None
+
+
+class InferResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON part of the answer of `POST /v2/models/NAME/infer`."""
+
+    model_name: str
+    model_version: str
+    id: str
+    outputs: tuple[OutputTensor, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -59,6 +59,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=0, description="Requests a minute per client address and worker; 0: no limit.")
     ] = 0
 
+    api_keys: Annotated[
+        tuple[str, ...],
+        Meta(description="Keys, comma-separated, one of which a client must send as a Bearer token; empty: none."),
+    ] = ()
+    allowed_hosts: Annotated[
+        tuple[str, ...], Meta(description="Host names, comma-separated, that may be asked for; empty: any.")
+    ] = ()
+    cors_origins: Annotated[
+        tuple[str, ...],
+        Meta(description="Origins, comma-separated, whose pages may call this server; empty: only its own."),
+    ] = ()
+
     drain_s: Annotated[
         float, Meta(ge=0, description="Seconds between 'not ready' and closing the door after SIGTERM.")
     ] = 0.0
@@ -92,10 +104,17 @@ def load_settings(environ: Mapping[str, str] | None = None, overrides: Mapping[s
 def convert_value(name: str, value: object) -> Any:
     """Convert and check one setting. Raises `UsageError`."""
     field = next(field for field in msgspec.structs.fields(Settings) if field.name == name)
+    if get_origin(field.type.__origin__) is tuple and isinstance(value, str):
+        value = tuple(part.strip() for part in value.split(",") if part.strip())
     try:
         return msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{flag_name(name)} ({variable_name(name)}) is {value!r}: {error}") from error
+        raise UsageError(f"{flag_name(name)} ({variable_name(name)}) is {value!r}: {error}") from None
+
+
+def without_secrets(settings: Settings) -> Settings:
+    """Hide what nobody should read over a shoulder or in a log."""
+    return msgspec.structs.replace(settings, api_keys=("***",) * len(settings.api_keys))
 
 
 def variable_name(field: str) -> str:
@@ -116,6 +135,8 @@ def as_environment(settings: Settings) -> dict[str, str]:
 
 def spell_value(value: object) -> str:
     """Write a value as `convert_value` reads it."""
+    if isinstance(value, list | tuple):
+        return ",".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -14,9 +14,23 @@ import msgspec
 import numpy as np
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import ResponseSpec
 
+from service.access import PUBLIC
 from service.classifier import Answer, Classifier
+from service.contract import (
+    IndexRow,
+    InferResponse,
+    LiveResponse,
+    ModelMetadata,
+    ModelReady,
+    ReadyResponse,
+    ServerMetadata,
+    TensorMetadata,
+    TensorSpec,
+)
 from service.errors import ImageError, InvalidTensor, UnknownModel
+from service.openapi import IndexOperation, InferOperation, inference_errors
 from service.preprocessing import prepare_image
 from service.routes.bodies import within
 from service.state import Service, service_of
@@ -30,53 +44,75 @@ from service.tensors import (
 )
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-EXTENSIONS = ["binary_tensor_data", "classification", "model_repository(index)", "model_configuration"]
+EXTENSIONS = ("binary_tensor_data", "classification", "model_repository(index)", "model_configuration")
 PLATFORM = "onnx_onnxv1"
 IMAGE_SUFFIX = "_image"
 IMAGE_INPUT = "image"
 LABEL_OUTPUT = "label"
 DATATYPES = {"float32": "FP32"}
 
+UNKNOWN = inference_errors(s404="No such model, or version not loaded.", s503="No model is loaded.")
+NOT_READY = {503: ResponseSpec(ReadyResponse, description="Not ready.", generate_examples=False)}
+MALFORMED = inference_errors(s400="The body is not a JSON object.", s408="The body did not arrive in time.")
+INFERRED = {
+    200: ResponseSpec(InferResponse, description="The outputs that were asked for.", generate_examples=False),
+    **inference_errors(
+        s400="The request cannot be read, or does not fit the model.",
+        s404="No such model, or version not loaded.",
+        s408="The body did not arrive in time.",
+        s413="The body is too large, as sent or once decompressed.",
+        s415="The body is compressed in a way that is not undone here.",
+        s429="Too many requests from this client; see Retry-After.",
+        s500="The model failed.",
+        s503="No model is loaded, or too much work is waiting; see Retry-After.",
+        s504="The answer took too long.",
+    ),
+}
+
 
 @get("/v2", sync_to_thread=False)
-def server_metadata() -> dict[str, Any]:
+def server_metadata() -> ServerMetadata:
     """Name the server and what it can do beyond the base protocol."""
-    return {"name": "livedigit", "version": package_version("livedigit"), "extensions": EXTENSIONS}
+    return ServerMetadata("livedigit", package_version("livedigit"), EXTENSIONS)
 
 
-@get("/v2/health/live", sync_to_thread=False)
-def live() -> dict[str, bool]:
+@get("/v2/health/live", opt=PUBLIC, sync_to_thread=False)
+def live() -> LiveResponse:
     """Say that the process answers."""
-    return {"live": True}
+    return LiveResponse(live=True)
 
 
-@get("/v2/health/ready", sync_to_thread=False)
-def ready(request: Request[Any, Any, Any]) -> Response[dict[str, bool]]:
+@get("/v2/health/ready", opt=PUBLIC, responses=NOT_READY, sync_to_thread=False)
+def ready(request: Request[Any, Any, Any]) -> Response[ReadyResponse]:
     """Say whether to send work: a model is loaded, has repeated its golden answers, and nobody asked to stop."""
     service = service_of(request)
     is_ready = service.models.current is not None and not service.is_draining
-    return Response({"ready": is_ready}, status_code=200 if is_ready else 503)
+    return Response(ReadyResponse(ready=is_ready), status_code=200 if is_ready else 503)
 
 
-@get(["/v2/models/{name:str}", "/v2/models/{name:str}/versions/{version:str}"], sync_to_thread=False)
-def model_metadata(request: Request[Any, Any, Any]) -> dict[str, Any]:
+@get(["/v2/models/{name:str}", "/v2/models/{name:str}/versions/{version:str}"], responses=UNKNOWN, sync_to_thread=False)
+def model_metadata(request: Request[Any, Any, Any]) -> ModelMetadata:
     """Describe a model: its tensors, its labels, and the verdict of its parity check."""
     name, model = find_model(request)
-    return {
-        "name": name,
-        "versions": [str(version) for version in sorted(service_of(request).models.loaded)],
-        "platform": PLATFORM,
-        "inputs": input_tensors(name, model),
-        "outputs": output_tensors(name, model),
-        "properties": {
+    return ModelMetadata(
+        name=name,
+        versions=tuple(map(str, sorted(service_of(request).models.loaded))),
+        platform=PLATFORM,
+        inputs=input_tensors(name, model),
+        outputs=output_tensors(name, model),
+        properties={
             "labels": ",".join(model.manifest.labels),
             "sha256": model.manifest.model.sha256,
             "parity": model.manifest.parity.verdict,
         },
-    }
+    )
 
 
-@get(["/v2/models/{name:str}/config", "/v2/models/{name:str}/versions/{version:str}/config"], sync_to_thread=False)
+@get(
+    ["/v2/models/{name:str}/config", "/v2/models/{name:str}/versions/{version:str}/config"],
+    responses=UNKNOWN,
+    sync_to_thread=False,
+)
 def model_config(request: Request[Any, Any, Any]) -> dict[str, Any]:
     """Describe a model as Triton's model configuration does."""
     name, model = find_model(request)
@@ -90,33 +126,37 @@ def model_config(request: Request[Any, Any, Any]) -> dict[str, Any]:
     }
 
 
-@get(["/v2/models/{name:str}/ready", "/v2/models/{name:str}/versions/{version:str}/ready"], sync_to_thread=False)
-def model_ready(request: Request[Any, Any, Any]) -> dict[str, Any]:
+@get(
+    ["/v2/models/{name:str}/ready", "/v2/models/{name:str}/versions/{version:str}/ready"],
+    responses=UNKNOWN,
+    sync_to_thread=False,
+)
+def model_ready(request: Request[Any, Any, Any]) -> ModelReady:
     """Say that a model is loaded."""
     name, _ = find_model(request)
-    return {"name": name, "ready": True}
+    return ModelReady(name, ready=True)
 
 
-@post("/v2/repository/index", status_code=200)
-async def repository_index(request: Request[Any, Any, Any]) -> list[dict[str, str]]:
+@post("/v2/repository/index", status_code=200, operation_class=IndexOperation, responses=MALFORMED)
+async def repository_index(request: Request[Any, Any, Any]) -> list[IndexRow]:
     """List every version; with `{"ready": true}` only those that answer."""
     service = service_of(request)
     body = await within(service.settings.body_timeout_s, request.body())
     only_ready = read_index_request(body)
     return [
-        {
-            "name": name,
-            "version": str(state.version),
-            "state": "READY" if state.is_ready else "UNAVAILABLE",
-            "reason": state.reason,
-        }
+        IndexRow(name, str(state.version), "READY" if state.is_ready else "UNAVAILABLE", state.reason)
         for name in (service.models.name, service.models.name + IMAGE_SUFFIX)
         for state in service.models.index()
         if state.is_ready or not only_ready
     ]
 
 
-@post(["/v2/models/{name:str}/infer", "/v2/models/{name:str}/versions/{version:str}/infer"], status_code=200)
+@post(
+    ["/v2/models/{name:str}/infer", "/v2/models/{name:str}/versions/{version:str}/infer"],
+    status_code=200,
+    operation_class=InferOperation,
+    responses=INFERRED,
+)
 async def infer(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Run a batch of tensors, or of encoded images."""
     service = service_of(request)
@@ -252,31 +292,31 @@ def find_model(request: Request[Any, Any, Any]) -> tuple[str, Classifier]:
     return name, model
 
 
-def input_tensors(name: str, model: Classifier) -> list[dict[str, Any]]:
+def input_tensors(name: str, model: Classifier) -> tuple[TensorMetadata, ...]:
     """Describe the input of one of the two models."""
     if name != model.manifest.name:
-        return [{"name": IMAGE_INPUT, "datatype": "BYTES", "shape": [-1]}]
-    return [as_metadata(tensor.name, tensor.dtype, tensor.shape) for tensor in model.manifest.inputs]
+        return (TensorMetadata(IMAGE_INPUT, "BYTES", (-1,)),)
+    return tuple(map(as_metadata, model.manifest.inputs))
 
 
-def output_tensors(name: str, model: Classifier) -> list[dict[str, Any]]:
+def output_tensors(name: str, model: Classifier) -> tuple[TensorMetadata, ...]:
     """Describe the outputs of one of the two models."""
-    outputs = [as_metadata(tensor.name, tensor.dtype, tensor.shape) for tensor in model.manifest.outputs]
+    outputs = tuple(map(as_metadata, model.manifest.outputs))
     if name != model.manifest.name:
-        return [{"name": LABEL_OUTPUT, "datatype": "BYTES", "shape": [-1]}, *outputs]
+        return (TensorMetadata(LABEL_OUTPUT, "BYTES", (-1,)), *outputs)
     return outputs
 
 
-def as_metadata(name: str, dtype: str, shape: tuple[int | str, ...]) -> dict[str, Any]:
+def as_metadata(tensor: TensorSpec) -> TensorMetadata:
     """Write a tensor of the manifest as the protocol does: -1 for what the caller chooses."""
-    sizes = [size if isinstance(size, int) else -1 for size in shape]
-    return {"name": name, "datatype": DATATYPES[dtype], "shape": sizes}
+    sizes = tuple(size if isinstance(size, int) else -1 for size in tensor.shape)
+    return TensorMetadata(tensor.name, DATATYPES[tensor.dtype], sizes)
 
 
-def config_tensor(tensor: dict[str, Any]) -> dict[str, Any]:
+def config_tensor(tensor: TensorMetadata) -> dict[str, Any]:
     """Write a tensor as a model configuration does: without its batch dimension."""
-    datatype = "STRING" if tensor["datatype"] == "BYTES" else tensor["datatype"]
-    return {"name": tensor["name"], "data_type": f"TYPE_{datatype}", "dims": tensor["shape"][1:] or [1]}
+    datatype = "STRING" if tensor.datatype == "BYTES" else tensor.datatype
+    return {"name": tensor.name, "data_type": f"TYPE_{datatype}", "dims": tensor.shape[1:] or (1,)}
 
 
 def read_index_request(body: bytes) -> bool:

@@ -15,6 +15,8 @@ from litestar import HttpMethod, Request, Response, route
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
+from service.access import PUBLIC
+
 INDEX = "index.html"
 CONTENT_SECURITY_POLICY = "; ".join(
     [
@@ -46,12 +48,12 @@ def page_handlers(folder: Path) -> list[HTTPRouteHandler]:
     """Make the handlers for the page in a folder."""
     assets = read_assets(folder)
 
-    @route("/", http_method=METHODS, include_in_schema=False, sync_to_thread=False)
+    @route("/", http_method=METHODS, include_in_schema=False, opt=PUBLIC, sync_to_thread=False)
     def index(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Serve the page."""
         return asset_response(request, assets, INDEX)
 
-    @route("/static/{name:path}", http_method=METHODS, include_in_schema=False, sync_to_thread=False)
+    @route("/static/{name:path}", http_method=METHODS, include_in_schema=False, opt=PUBLIC, sync_to_thread=False)
     def static(request: Request[Any, Any, Any]) -> Response[bytes]:
         """Serve a file of the page."""
         return asset_response(request, assets, request.path_params["name"].lstrip("/"))

@@ -12,6 +12,7 @@ from litestar.exceptions import ClientException, HTTPException
 
 from service.contract import PredictRequest, PredictResponse
 from service.errors import UndecodableImage
+from service.openapi import PredictOperation, problems
 from service.prediction import StageClock, predict_image
 from service.preprocessing import FORMATS
 from service.routes.bodies import within
@@ -19,6 +20,18 @@ from service.state import service_of
 
 IMAGE_TYPES = frozenset(f"image/{kind.lower()}" for kind in FORMATS)
 ACCEPTED = f"application/json, multipart/form-data, {', '.join(sorted(IMAGE_TYPES))}"
+
+REFUSALS = problems(
+    s400="Not an image, damaged, too many pixels, no ink, or not JSON.",
+    s408="The body did not arrive in time.",
+    s413="The body is too large.",
+    s415="A content type that is not read here.",
+    s422="JSON or a form of the wrong shape.",
+    s429="Too many requests from this client; see Retry-After.",
+    s500="The model failed.",
+    s503="No model is loaded, or too much work is waiting; see Retry-After.",
+    s504="The answer took too long.",
+)
 
 decode_request = msgspec.json.Decoder(PredictRequest).decode
 
@@ -30,7 +43,7 @@ class Drawing(NamedTuple):
     debug: bool
 
 
-@post("/predict", status_code=200)
+@post("/predict", status_code=200, operation_class=PredictOperation, responses=REFUSALS)
 async def predict(request: Request[Any, Any, Any]) -> PredictResponse:
     """Read the digit in an image."""
     service = service_of(request)

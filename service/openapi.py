@@ -1,0 +1,234 @@
+"""What the API's documentation says beyond the handlers' signatures, and how it is shown without internet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+from litestar import Request, Response, get
+from litestar.openapi import OpenAPIConfig, ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
+from litestar.openapi.spec import (
+    Components,
+    Example,
+    License,
+    OpenAPIFormat,
+    OpenAPIMediaType,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    RequestBody,
+    Schema,
+    SecurityScheme,
+)
+
+from service.access import PUBLIC
+from service.contract import InferenceError, Problem
+from service.preprocessing import FORMATS
+
+RAPIDOC = Path(__file__).parent / "vendor/rapidoc-min.js.gz"
+RAPIDOC_PATH = "/schema/rapidoc.js"
+# RapiDoc builds its style sheets while it runs; nothing else comes from anywhere but this server.
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'"
+)
+DOCS_PAGE = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{DOCS_POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>LiveDigit API</title>
+<script type="module" src="{RAPIDOC_PATH}"></script>
+</head>
+<body>
+<rapi-doc spec-url="/schema/openapi.json" load-fonts="false" show-header="false" theme="light"
+ render-style="read" allow-authentication="true"></rapi-doc>
+</body>
+</html>
+"""
+JSON = "application/json"
+SEVEN = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEYAAABGAQAAAABZVd8pAAAAcUlEQVR42sXSsQ3AIAwEwLdFQckIjJ"
+    "LNWI1RGAGlokA4RRIS6akTqueslykA/j9iZtYBPa86E2aSmew9vYadG7ow19h8ZQuFLWbem8A2QF1ZmHY219h8ZQuFLWZ+SwLbAH"
+    "VlYdrZXGPz9U77s2P76t8cnNoZ6cAPynkAAAAASUVORK5CYII="
+)
+
+
+class DocsPlugin(OpenAPIRenderPlugin):
+    """Shows the schema in a browser."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Give the page, which fetches the schema itself."""
+        del request, openapi_schema
+        return DOCS_PAGE.encode()
+
+
+@get(RAPIDOC_PATH, include_in_schema=False, opt=PUBLIC, sync_to_thread=False)
+def rapidoc() -> Response[bytes]:
+    """Serve the script of the documentation's page."""
+    return Response(RAPIDOC.read_bytes(), media_type="text/javascript", headers={"Content-Encoding": "gzip"})
+
+
+def openapi_config() -> OpenAPIConfig:
+    """Configure `/schema`, `/schema/openapi.json` and what they say of the whole."""
+    return OpenAPIConfig(
+        title="LiveDigit",
+        version=package_version("livedigit"),
+        description="Reads handwritten digits with nothing but ONNX Runtime. `/v2` is the Open Inference Protocol.",
+        license=License(name="MIT"),
+        path="/schema",
+        render_plugins=[DocsPlugin(path="/"), JsonRenderPlugin()],
+        components=Components(
+            security_schemes={
+                "key": SecurityScheme(
+                    type="http", scheme="bearer", description="Only where the server was started with API keys."
+                )
+            }
+        ),
+        security=[{}, {"key": []}],
+    )
+
+
+def problems(**reasons: str) -> dict[int, ResponseSpec]:
+    """Describe refusals as problem details: `problems(s400="...")`."""
+    return describe_refusals(Problem, "application/problem+json", reasons)
+
+
+def inference_errors(**reasons: str) -> dict[int, ResponseSpec]:
+    """Describe refusals as the Open Inference Protocol has them: `inference_errors(s400="...")`."""
+    return describe_refusals(InferenceError, JSON, reasons)
+
+
+def describe_refusals(kind: type, media_type: str, reasons: dict[str, str]) -> dict[int, ResponseSpec]:
+    """Make Litestar's descriptions from `s<status>` to reason."""
+    return {
+        int(status[1:]): ResponseSpec(kind, description=reason, media_type=media_type, generate_examples=False)
+        for status, reason in reasons.items()
+    }
+
+
+PREDICT_SCHEMA = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["image"],
+    additional_properties=False,
+    properties={
+        "image": Schema(
+            type=OpenAPIType.STRING,
+            description=f"The image in base64, with or without a data-URL prefix: {', '.join(FORMATS)}.",
+        ),
+        "debug": Schema(type=OpenAPIType.BOOLEAN, default=False, description="Also return what the model saw."),
+    },
+)
+FORM_SCHEMA = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["image"],
+    properties={
+        "image": Schema(
+            type=OpenAPIType.STRING, content_media_type="application/octet-stream", format=OpenAPIFormat.BINARY
+        ),
+        "debug": Schema(type=OpenAPIType.STRING, enum=["true", "false"]),
+    },
+)
+BINARY_SCHEMA = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+
+TENSOR_SCHEMA = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["name", "shape", "datatype"],
+    properties={
+        "name": Schema(type=OpenAPIType.STRING),
+        "shape": Schema(type=OpenAPIType.ARRAY, items=Schema(type=OpenAPIType.INTEGER, minimum=0)),
+        "datatype": Schema(type=OpenAPIType.STRING, enum=["FP32", "BYTES"]),
+        "parameters": Schema(type=OpenAPIType.OBJECT),
+        "data": Schema(type=OpenAPIType.ARRAY, description="Nested or flat, row-major.", items=Schema()),
+    },
+)
+OUTPUT_SCHEMA = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["name"],
+    properties={
+        "name": Schema(type=OpenAPIType.STRING, enum=["probabilities", "logits", "label"]),
+        "parameters": Schema(
+            type=OpenAPIType.OBJECT,
+            properties={
+                "binary_data": Schema(type=OpenAPIType.BOOLEAN),
+                "classification": Schema(type=OpenAPIType.INTEGER, minimum=0),
+            },
+        ),
+    },
+)
+INFER_SCHEMA = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["inputs"],
+    properties={
+        "id": Schema(type=OpenAPIType.STRING),
+        "parameters": Schema(type=OpenAPIType.OBJECT),
+        "inputs": Schema(type=OpenAPIType.ARRAY, items=TENSOR_SCHEMA, min_items=1, max_items=1),
+        "outputs": Schema(type=OpenAPIType.ARRAY, items=OUTPUT_SCHEMA),
+    },
+)
+INDEX_SCHEMA = Schema(type=OpenAPIType.OBJECT, properties={"ready": Schema(type=OpenAPIType.BOOLEAN, default=False)})
+
+
+def json_body(schema: Schema, **examples: Any) -> OpenAPIMediaType:
+    """Describe a JSON body with examples by name."""
+    return OpenAPIMediaType(schema, examples={name: Example(value=value) for name, value in examples.items()})
+
+
+@dataclass
+class PredictOperation(Operation):
+    """The three forms of body that `/predict` takes."""
+
+    def __post_init__(self) -> None:
+        """Describe the body, which the handler reads for itself."""
+        content = {
+            JSON: json_body(PREDICT_SCHEMA, seven={"image": SEVEN, "debug": False}),
+            "multipart/form-data": OpenAPIMediaType(FORM_SCHEMA),
+            **{f"image/{kind.lower()}": OpenAPIMediaType(BINARY_SCHEMA) for kind in FORMATS},
+        }
+        self.request_body = RequestBody(content=content, required=True)
+        self.parameters = [
+            Parameter(
+                name="debug",
+                param_in="query",
+                description="Like `debug` in JSON, for an image as the body.",
+                schema=Schema(type=OpenAPIType.STRING, enum=["true", "false"]),
+            )
+        ]
+
+
+@dataclass
+class InferOperation(Operation):
+    """JSON, or JSON followed by raw tensors."""
+
+    def __post_init__(self) -> None:
+        """Describe the body, which the handler reads for itself."""
+        blank = {"name": "image", "shape": [1, 28, 28, 1], "datatype": "FP32", "data": [0.0] * 784}
+        self.request_body = RequestBody(
+            content={
+                JSON: json_body(INFER_SCHEMA, blank={"inputs": [blank]}),
+                "application/octet-stream": OpenAPIMediaType(BINARY_SCHEMA),
+            },
+            required=True,
+        )
+        self.parameters = [
+            *(self.parameters or []),
+            Parameter(
+                name="Inference-Header-Content-Length",
+                param_in="header",
+                description="Length of the JSON where raw tensors follow it; 0: one raw input and nothing else.",
+                schema=Schema(type=OpenAPIType.INTEGER, minimum=0),
+            ),
+        ]
+
+
+@dataclass
+class IndexOperation(Operation):
+    """An optional filter."""
+
+    def __post_init__(self) -> None:
+        """Describe the body, which the handler reads for itself."""
+        self.request_body = RequestBody(content={JSON: json_body(INDEX_SCHEMA, ready={"ready": True})})
