@@ -29,9 +29,11 @@ class Progress(msgspec.Struct, kw_only=True):
     """What Keras measured in each epoch."""
 
     @property
-    def best_epoch(self) -> int:
-        """The epoch with the lowest validation loss; the last one where nothing was held out."""
-        losses = [logs.get("val_loss", -epoch) for epoch, logs in enumerate(self.history)]
+    def chosen_epoch(self) -> int:
+        """The epoch whose weights count: by the plateau schedule the lowest validation loss, by one-cycle the last."""
+        if self.recipe.schedule == "one_cycle":
+            return len(self.history) - 1
+        losses = [logs["val_loss"] for logs in self.history]
         return losses.index(min(losses))
 
 
@@ -84,8 +86,8 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         return self.folder / f"epoch-{epoch + 1:04}.weights.h5"
 
     def remove_obsolete(self) -> None:
-        """Keep the last epoch, to resume from, and the best, to end with."""
-        kept = {self.weights_path(epoch) for epoch in (len(self.progress.history) - 1, self.progress.best_epoch)}
+        """Keep the last epoch, to resume from, and the best so far, to end with."""
+        kept = {self.weights_path(epoch) for epoch in (len(self.progress.history) - 1, self.progress.chosen_epoch)}
         for path in set(self.folder.glob("epoch-*.weights.h5")) - kept:
             path.unlink()
 

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from training.assessment import Assessment
+    from training.evaluate import Scores
 
 DATA_DIR = click.option(
     "--data-dir",
@@ -21,7 +28,7 @@ def quiet_tensorflow() -> None:
 
 
 @click.command()
-@click.option("--recipe", default="baseline", show_default=True, help="A recipe of training/config.py.")
+@click.option("--recipe", default="strokes", show_default=True, help="strokes, strokes-held-out or baseline.")
 @DATA_DIR
 @click.option("--epochs", type=click.IntRange(min=1), help="At most so many.  [default: the recipe's]")
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
@@ -53,5 +60,69 @@ def train(
     order = training.Order(
         config.find_recipe(recipe, epochs), data_dir, out, name, version or training.choose_version(out, name), seed
     )
-    run = training.train(order, resume)
+    run = training.train(order, resume, click.echo)
     click.echo(f"{order.target}: {run.metrics['mnist_test_accuracy']:.2%} on the MNIST test set")
+
+
+@click.command()
+@click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@DATA_DIR
+@click.option("--all-writers", is_flag=True, help="Ask about all pen strokes, not only those that recipes hold out.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for report.json and report.png.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def evaluate(model: Path, data_dir: Path | None, all_writers: bool, out: Path | None, as_json: bool) -> None:
+    """Score a model on MNIST's test images and on pen strokes.
+
+    MODEL is the folder of a SavedModel or of a published artifact.
+    """
+    quiet_tensorflow()
+    import msgspec
+
+    from training.assessment import assess
+    from training.runners import load_classifier
+
+    figures, answered = assess(
+        load_classifier(model),
+        "/".join(model.resolve().parts[-2:]),
+        data_dir,
+        all_writers,
+        lambda step: click.echo(f"{step} ...", err=True),
+    )
+    encoded = msgspec.json.format(msgspec.json.encode(figures))
+    if out:
+        from training.picture import draw_assessment
+
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "report.json").write_bytes(encoded + b"\n")
+        draw_assessment(figures, answered, out / "report.png")
+    click.echo(encoded if as_json else "\n".join(tabulate(figures)))
+
+
+def tabulate(figures: Assessment) -> Iterator[str]:
+    """Write the figures as lines for people."""
+    strokes = figures.strokes
+    yield figures.model
+    yield from tabulate_scores("MNIST test", figures.mnist)
+    if strokes is None:
+        return
+    yield from tabulate_scores(f"pen strokes, {len(strokes.writers)} writers", strokes.plain)
+    shares = {
+        "as drawn": strokes.as_drawn.accuracy,
+        "filling the canvas": strokes.filling.accuracy,
+        "worst writer": strokes.worst_writer,
+        **{name: scores.accuracy for name, scores in strokes.by_condition.items()},
+    }
+    for name, share in shares.items():
+        yield f"  {name:30} {share:8.2%}"
+    for kind, area in strokes.rejection.items():
+        yield f"  {f'not a digit, {kind}: AUROC':30} {area:8.4f}"
+
+
+def tabulate_scores(name: str, scores: Scores) -> Iterator[str]:
+    """Write accuracy and calibration of a data set."""
+    yield f"{name:32} {scores.accuracy:8.2%}   {scores.errors} errors of {scores.examples:,}"
+    yield f"{'  calibration error':32} {scores.calibration_error:8.2%}"

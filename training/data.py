@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import io
 import math
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -113,8 +114,8 @@ def read_idx(path: Path) -> Pixels:
         raise DataError(f"{path}: not an IDX file of unsigned bytes: download it again")
     dimensions = content[3]
     body = 4 + 4 * dimensions
-    shape = tuple(int(size) for size in np.frombuffer(content[4:body], ">u4"))
-    if len(shape) != dimensions or len(content) - body != math.prod(shape):
+    shape = struct.unpack(f">{dimensions}I", content[4:body].ljust(4 * dimensions, b"\0"))
+    if len(content) - body != math.prod(shape):
         found = max(0, len(content) - body)
         raise DataError(f"{path}: {found:,} bytes follow the header, which announces {shape}: download it again")
     return np.frombuffer(content, np.uint8, offset=body).reshape(shape)
@@ -133,23 +134,22 @@ def read_unpacked(path: Path) -> bytes:
 def read_npz(path: Path, split: Split) -> Digits:
     """Read a split of Keras's `mnist.npz`. Raises `DataError`."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Digits(arrays[f"x_{split}"].astype(np.uint8), arrays[f"y_{split}"].astype(np.int64))
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            f"{path}: damaged, or without x_{split} and y_{split} ({error}): download it again"
-        ) from error
+        raise DataError(f"{path}: damaged, or without x_{split} and y_{split} ({error}): download it again") from error
 
 
 def read_kaggle(path: Path, split: Split) -> Digits:
     """Read Kaggle's `train.csv`: a header, then a label and 784 pixels a row. Raises `DataError`."""
+    _, _, body = read_unpacked(path).partition(b"\n")
+    if not body.strip():
+        raise DataError(f"{path}: holds no rows: download it again")
     try:
-        rows = np.loadtxt(io.BytesIO(read_unpacked(path)), np.uint8, delimiter=",", skiprows=1, ndmin=2)
+        rows = np.loadtxt(io.BytesIO(body), np.uint8, delimiter=",", ndmin=2)
         images = rows[:, 1:].reshape(-1, SIDE, SIDE)
     except ValueError as error:
-        raise DataError(
-            f"{path}: not 785 numbers from 0 to 255 in every row ({error}): download it again"
-        ) from error
+        raise DataError(f"{path}: not 785 numbers from 0 to 255 in every row ({error}): download it again") from error
     digits = Digits(images, rows[:, 0].astype(np.int64))
     first_test_row = len(rows) - len(rows) // KAGGLE_TEST_SHARE
     return take(digits, slice(first_test_row) if split == "train" else slice(first_test_row, None))
@@ -174,7 +174,7 @@ def take(digits: Digits, rows: slice | NDArray[np.int64]) -> Digits:
 
 def prepare_digits(images: Pixels) -> Pixels:
     """Lay images out as the service does: (N, 28, 28) uint8 in and out."""
-    return np.stack([prepare_grey(image).final for image in images])
+    return np.array([prepare_grey(image).final for image in images], np.uint8).reshape(-1, SIDE, SIDE)
 
 
 def tensor_from_images(images: Pixels) -> NDArray[np.float32]:
@@ -182,11 +182,11 @@ def tensor_from_images(images: Pixels) -> NDArray[np.float32]:
     return scale_levels(images, DIGITS.divisor)
 
 
-def split_validation(digits: Digits, share: float, seed: int) -> tuple[Digits, Digits]:
-    """Shuffle, and split off a share for validation: the rest first."""
-    order = np.random.default_rng(seed).permutation(len(digits.labels))
-    held_out = round(share * len(order))
-    return take(digits, order[held_out:]), take(digits, order[:held_out])
+def split_rows(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Shuffle row numbers, and split off a share for validation: the rest first."""
+    order = np.random.default_rng(seed).permutation(count)
+    held_out = round(share * count)
+    return order[held_out:], order[:held_out]
 
 
 def download_mnist(url: str = MNIST_URL, cache_dir: Path | None = None) -> Path:

@@ -25,6 +25,12 @@ class ModelUnreadable(TrainingError):
     """What is to be evaluated is neither a SavedModel nor a published artifact."""
 
 
+class UnknownRecipe(TrainingError):
+    """There is no recipe of that name."""
+
+    exit_code = 2
+
+
 class VersionTaken(TrainingError):
     """That version is already there, finished or not."""
 

@@ -49,6 +49,45 @@ def logits_model(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.output["logits"], name=model.name)
 
 
+def build_normalised(dropout: float) -> keras.Model:
+    """Build the same network for training with batch normalisation; it gives logits. `dropout` scales the rates.
+
+    The normalisation comes after the pooling, where it costs a quarter. Without a learnt scale, which the next
+    layer's kernel provides anyway, it is increasing, so it could as well come before: `fold_normalised` relies on it.
+    """
+    image = features = keras.Input(INPUT_SHAPE, name="image")
+    for index, (filters, rate) in enumerate(BLOCKS, start=1):
+        features = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv{index}")(features)
+        features = layers.MaxPooling2D(2, name=f"pool{index}")(features)
+        features = normalise_and_drop(features, f"conv{index}", rate * dropout)
+    features = layers.Dense(DENSE_UNITS, use_bias=False, name="dense")(layers.Flatten(name="flatten")(features))
+    features = normalise_and_drop(features, "dense", DENSE_DROPOUT * dropout)
+    return keras.Model(image, layers.Dense(len(LABELS), name="logits")(features), name="normalised")
+
+
+def normalise_and_drop(features: keras.KerasTensor, name: str, rate: float) -> keras.KerasTensor:
+    """Batch normalisation, ReLU and dropout after the layer `name`."""
+    features = layers.BatchNormalization(scale=False, name=f"{name}_norm")(features)
+    return layers.Dropout(rate, name=f"{name}_drop")(layers.ReLU(name=f"{name}_relu")(features))
+
+
+def fold_normalised(normalised: keras.Model, model: keras.Model) -> None:
+    """Give `model`, as `build_model` makes it, weights with which it computes what `normalised` does in inference."""
+    for name in (*(f"conv{index}" for index in range(1, len(BLOCKS) + 1)), "dense"):
+        norm = normalised.get_layer(f"{name}_norm")
+        beta, mean, variance = norm.get_weights()
+        factor = 1 / np.sqrt(variance + norm.epsilon)
+        (kernel,) = normalised.get_layer(name).get_weights()
+        model.get_layer(name).set_weights([kernel * factor, beta - mean * factor])
+    model.get_layer("logits").set_weights(normalised.get_layer("logits").get_weights())
+
+
+def divide_logits(model: keras.Model, temperature: float) -> None:
+    """Divide the logits by a temperature, through the last layer's weights."""
+    layer = model.get_layer("logits")
+    layer.set_weights([weights / np.float32(temperature) for weights in layer.get_weights()])
+
+
 def hash_weights(weights: Sequence[NDArray[np.float32]]) -> str:
     """SHA-256 over float32 weights in their order, little-endian, rows first."""
     digest = hashlib.sha256()

@@ -41,9 +41,7 @@ def render_strokes(
     """
     pieces = np.concatenate([cut_pieces(flatten_curve(smooth_stroke(stroke, smoothing))) for stroke in strokes])
     margin = int(np.ceil(pen_width / 2)) + 1
-    coverage = measure_coverage(pieces + margin, pen_width, canvas_size + 2 * margin)[
-        margin:-margin, margin:-margin
-    ]
+    coverage = measure_coverage(pieces + margin, pen_width, canvas_size + 2 * margin)[margin:-margin, margin:-margin]
     return (PAPER_LEVEL + coverage * (INK_LEVEL - PAPER_LEVEL) + 0.5).astype(np.uint8)
 
 
@@ -90,10 +88,7 @@ def measure_coverage(pieces: NDArray[np.float64], pen_width: float, size: int) -
     for (left, top), window in zip(corners, distances, strict=True):
         view = nearest[top : top + side, left : left + side]
         np.minimum(view, window, out=view)
-    coverage: NDArray[np.float32] = np.clip(
-        np.float32(pen_width / 2 + 0.5) - np.sqrt(nearest), np.float32(0), np.float32(1)
-    )
-    return coverage
+    return np.clip(pen_width / 2 + 0.5 - np.sqrt(nearest), 0, 1)
 
 
 def measure_distances(pieces: NDArray[np.float64], corners: NDArray[np.int64], side: int) -> NDArray[np.float32]:
@@ -106,7 +101,8 @@ def measure_distances(pieces: NDArray[np.float64], corners: NDArray[np.int64], s
     y = grid[np.newaxis, :, np.newaxis] - origin[:, 1, np.newaxis, np.newaxis]
     along_x, along_y = (direction[:, axis, np.newaxis, np.newaxis] for axis in (0, 1))
     along = np.clip((x * along_x + y * along_y) / length[:, np.newaxis, np.newaxis], 0, 1)
-    return np.square(x - along * along_x) + np.square(y - along * along_y)
+    squares: NDArray[np.float32] = np.square(x - along * along_x) + np.square(y - along * along_y)
+    return squares
 
 
 def place_as_drawn(digit: PenDigit) -> list[Stroke]:

@@ -1,4 +1,4 @@
-"""Fits the network and writes it: data, callbacks, checkpoints, SavedModel, `run.json`.
+"""Trains the network and writes it: data, pools, fit, calibration, SavedModel, `run.json`.
 
 A run can be killed at any moment and resumed: after each epoch its state goes to a hidden folder beside the version
 that it will become. What an epoch does depends on the seed, the epoch's number and that state alone, so a resumed
@@ -7,8 +7,6 @@ run ends where an uninterrupted one would have.
 
 from __future__ import annotations
 
-import shutil
-import sys
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,21 +18,36 @@ import tensorflow as tf
 
 from service.contract import SCHEMA_VERSION, DatasetRecord, TrainingRun
 from service.preprocessing import DIGITS
-from training.checkpoints import Checkpoints, Progress, read_progress, write_progress
-from training.data import Digits, load_mnist, prepare_digits, split_validation, tensor_from_images
+from training.checkpoints import Progress, read_progress, write_progress
+from training.data import Digits, load_mnist, prepare_digits, split_rows, tensor_from_images
 from training.errors import VersionTaken
-from training.evaluate import score_answers
-from training.model import INPUT_SHAPE, LABELS, build_model, hash_weights, logits_model
+from training.evaluate import fit_temperature, low_confidence, score_answers, softmax
+from training.fitting import EVALUATION_BATCH, fit
+from training.model import (
+    LABELS,
+    build_model,
+    build_normalised,
+    divide_logits,
+    fold_normalised,
+    hash_weights,
+    logits_model,
+)
+from training.pools import Sources, make_pools
+from training.protocol import PLAIN, draw_condition, repeat_placements
+from training.saved_model import publish
+from training.unipen import load_pen_digits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from training.config import Recipe
+    from training.data import Pixels
+    from training.unipen import PenDigit
 
 TOOLS = ("keras", "numpy", "pillow", "scipy", "tensorflow")
-EVALUATION_BATCH = 1000
 
 
 class Order(NamedTuple):
@@ -66,41 +79,14 @@ class Order(NamedTuple):
         )
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """An endless sequence of training batches in which each epoch is a new permutation.
+class Examples(NamedTuple):
+    """What a run learns from, what it is judged by on the way, and where both come from."""
 
-    Batch number i is a function of the seed and i alone, whatever has been read before.
-    """
-
-    def __init__(self, digits: Digits, batch_size: int, seed: int, first_epoch: int) -> None:
-        super().__init__()
-        self.digits = digits
-        self.batch_size = batch_size
-        self.seed = seed
-        self.first_epoch = first_epoch
-        self.permutation = (-1, np.empty(0, np.int64))
-
-    @property
-    def num_batches(self) -> None:
-        """Endless, for Keras."""
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """The batches of an epoch; what does not fill one is left to the next permutation."""
-        return len(self.digits.labels) // self.batch_size
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Give a batch: (B, 28, 28, 1) float32 in [0, 1], and (B,) labels."""
-        epoch, step = divmod(index, self.steps_per_epoch)
-        rows = self.permute(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
-        return tensor_from_images(self.digits.images[rows]), self.digits.labels[rows]
-
-    def permute(self, epoch: int) -> NDArray[np.int64]:
-        """Give an epoch's permutation, made once."""
-        if self.permutation[0] != epoch:
-            generator = np.random.default_rng((self.seed, self.first_epoch + epoch))
-            self.permutation = (epoch, generator.permutation(len(self.digits.labels)))
-        return self.permutation[1]
+    sources: Sources
+    validation: Digits
+    """Prepared; empty where nothing is held out."""
+    held_out: list[PenDigit]
+    records: tuple[DatasetRecord, ...]
 
 
 def choose_version(out: Path, name: str) -> int:
@@ -110,31 +96,50 @@ def choose_version(out: Path, name: str) -> int:
     return max(taken, default=0) + 1
 
 
-def train(order: Order, resume: bool = False) -> TrainingRun:
+def train(order: Order, resume: bool = False, report: Callable[[str], None] = print) -> TrainingRun:
     """Fit the network as ordered and write SavedModel, `model.keras` and `run.json` to the version's folder.
 
     Raises `DataError`, `VersionTaken` or `NothingToResume`.
     """
-    digits, train_record = load_mnist(order.data_dir, "train")
+    examples = gather_examples(order)
     progress = open_workshop(order, resume)
     keras.utils.set_random_seed(order.seed)
     tf.config.experimental.enable_op_determinism()
+    pools = make_pools(order.recipe, order.seed, examples.sources, report)
     model = build_model(order.recipe.l2)
-    fit(model, Digits(prepare_digits(digits.images), digits.labels), order, progress)
-    metrics, test_record = measure(model, order.data_dir)
-    best = progress.history[progress.best_epoch]
-    metrics |= {"epochs_run": float(len(progress.history)), "mnist_validation_accuracy": best["val_accuracy"]}
-    run = describe_run(order, progress, model, (train_record, test_record), metrics)
-    publish(order, model, run)
+    network = build_normalised(order.recipe.dropout) if order.recipe.batch_norm else logits_model(model)
+    fit(network, pools, examples.validation, order.workshop, progress)
+    if order.recipe.batch_norm:
+        fold_normalised(network, model)
+    metrics = calibrate(model, order.recipe, examples) | measure_progress(progress)
+    test_metrics, test_record = measure_test(model, order.data_dir)
+    run = describe_run(order, progress, model, (*examples.records, test_record), metrics | test_metrics)
+    publish(model, run, order.workshop, order.target)
     return run
+
+
+def gather_examples(order: Order) -> Examples:
+    """Read the data and hold out what the recipe says. Raises `DataError`."""
+    recipe = order.recipe
+    mnist, record = load_mnist(order.data_dir, "train")
+    learnt, held_out = split_rows(len(mnist.labels), recipe.validation_share, order.seed)
+    validation = Digits(prepare_digits(mnist.images[held_out]), mnist.labels[held_out])
+    if not recipe.stroke_copies:
+        return Examples(Sources(mnist, learnt, [], np.empty(0, np.int64)), validation, [], (record,))
+    pen_digits, pen_record = load_pen_digits(order.data_dir)
+    out_of_reach = np.isin([digit.writer for digit in pen_digits], recipe.held_out_writers)
+    return Examples(
+        Sources(mnist, learnt, pen_digits, np.flatnonzero(~out_of_reach)),
+        validation,
+        [pen_digits[row] for row in np.flatnonzero(out_of_reach)],
+        (record, pen_record),
+    )
 
 
 def open_workshop(order: Order, resume: bool) -> Progress:
     """Make the folder for the run's state, or find it again. Raises `VersionTaken` or `NothingToResume`."""
     if order.target.exists():
-        raise VersionTaken(
-            f"{order.target}: already there, and a version is never overwritten: choose another --version"
-        )
+        raise VersionTaken(f"{order.target}: already there, and never overwritten: choose another --version")
     if resume:
         return read_progress(order.workshop, order.recipe, order.seed)
     try:
@@ -148,43 +153,46 @@ def open_workshop(order: Order, resume: bool) -> Progress:
     return progress
 
 
-def fit(model: keras.Model, digits: Digits, order: Order, progress: Progress) -> None:
-    """Train `model` in place on prepared digits, up to the best epoch's weights."""
-    recipe = order.recipe
-    training, validation = split_validation(digits, recipe.validation_share, order.seed)
-    trained = logits_model(model)
-    trained.compile(
-        keras.optimizers.Adam(recipe.learning_rate),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    followers = [
-        keras.callbacks.EarlyStopping(patience=recipe.stop_patience),
-        keras.callbacks.ReduceLROnPlateau(factor=recipe.plateau_factor, patience=recipe.plateau_patience),
-    ]
-    checkpoints = Checkpoints(order.workshop, progress, followers)
-    first_epoch = len(progress.history)
-    batches = Batches(training, recipe.batch_size, order.seed, first_epoch)
-    if not progress.finished:
-        trained.fit(
-            batches,
-            steps_per_epoch=batches.steps_per_epoch,
-            shuffle=False,
-            epochs=recipe.epochs,
-            initial_epoch=first_epoch,
-            validation_data=(tensor_from_images(validation.images), validation.labels),
-            validation_batch_size=EVALUATION_BATCH,
-            callbacks=[*followers, checkpoints],
-            verbose=1 if sys.stdout.isatty() else 2,
-        )
-    checkpoints.restore(trained, progress.best_epoch)
+def calibrate(model: keras.Model, recipe: Recipe, examples: Examples) -> dict[str, float]:
+    """Divide the logits by the temperature that fits held-out writers and validation digits, or by the recipe's.
+
+    The threshold under which an answer is uncertain follows from the held-out writers, or is the recipe's.
+    """
+    if not examples.held_out:
+        divide_logits(model, recipe.temperature)
+        return {"uncertain_threshold": recipe.uncertain_threshold} if recipe.uncertain_threshold else {}
+    images = draw_condition(examples.held_out, PLAIN)
+    labels = repeat_placements([digit.label for digit in examples.held_out])
+    pens, mnist = predict_logits(model, images), predict_logits(model, examples.validation.images)
+    temperature = fit_temperature(np.concatenate([pens, mnist]), np.concatenate([labels, examples.validation.labels]))
+    divide_logits(model, temperature)
+    answers = softmax(pens / np.float32(temperature))
+    scores = score_answers(answers, labels)
+    return {
+        "temperature": temperature,
+        "uncertain_threshold": low_confidence(answers),
+        "held_out_strokes_accuracy": scores.accuracy,
+        "held_out_strokes_calibration_error": scores.calibration_error,
+    }
 
 
-def measure(model: keras.Model, data_dir: Path | None) -> tuple[dict[str, float], DatasetRecord]:
+def predict_logits(model: keras.Model, images: Pixels) -> NDArray[np.float32]:
+    """Run prepared images, (N, 28, 28) uint8, through the model: (N, 10) float32."""
+    logits: NDArray[np.float32] = model.predict(tensor_from_images(images), EVALUATION_BATCH, verbose=0)["logits"]
+    return logits
+
+
+def measure_progress(progress: Progress) -> dict[str, float]:
+    """Say how long the run was, and how good on validation digits, where there were any."""
+    chosen = progress.history[progress.chosen_epoch]
+    metrics = {"epochs_run": float(len(progress.history))}
+    return metrics | {"mnist_validation_accuracy": chosen["val_accuracy"]} if "val_accuracy" in chosen else metrics
+
+
+def measure_test(model: keras.Model, data_dir: Path | None) -> tuple[dict[str, float], DatasetRecord]:
     """Score the finished model on the MNIST test split, the one time that a run reads it."""
     digits, record = load_mnist(data_dir, "test")
-    tensors = tensor_from_images(prepare_digits(digits.images))
-    scores = score_answers(model.predict(tensors, EVALUATION_BATCH, verbose=0)["probabilities"], digits.labels)
+    scores = score_answers(softmax(predict_logits(model, prepare_digits(digits.images))), digits.labels)
     return {
         "mnist_test_accuracy": scores.accuracy,
         "mnist_test_errors": float(scores.errors),
@@ -217,32 +225,3 @@ def describe_run(
         metrics={name: round(value, 6) for name, value in metrics.items()},
         tools={name: package_version(name) for name in TOOLS},
     )
-
-
-def publish(order: Order, model: keras.Model, run: TrainingRun) -> None:
-    """Write the version beside its place and move it there in one step. Raises `VersionTaken`."""
-    finished = order.workshop / "finished"
-    shutil.rmtree(finished, ignore_errors=True)
-    write_saved_model(model, finished)
-    (finished / "run.json").write_bytes(msgspec.json.format(msgspec.json.encode(run)) + b"\n")
-    try:
-        finished.rename(order.target)
-    except OSError as error:
-        raise VersionTaken(f"{order.target}: appeared during training; the new one is in {finished}") from error
-    shutil.rmtree(order.workshop)
-
-
-def write_saved_model(model: keras.Model, folder: Path) -> None:
-    """Write a SavedModel with the endpoint `serve`, and the same model as `model.keras`.
-
-    The endpoint states `training=False`: Keras's own export can leave random layers switched on.
-    """
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(
-        "serve",
-        lambda image: model(image, training=False),
-        input_signature=[tf.TensorSpec((None, *INPUT_SHAPE), tf.float32, name="image")],
-    )
-    archive.write_out(folder, verbose=False)
-    model.save(folder / "model.keras")

@@ -37,6 +37,11 @@ class PenDigit(NamedTuple):
 def load_pen_digits(data_dir: Path | None) -> tuple[list[PenDigit], DatasetRecord]:
     """Read the 30 training writers from `data_dir` or its folder `pendigits`. Raises `DataError`."""
     path = find_pen_file(data_dir)
+    if path is None:
+        raise DataError(
+            f"{data_dir or 'no --data-dir'}: no {PEN_FILE} or {PEN_FILE}.gz here or in its folder pendigits: get "
+            "pendigits-orig.tra.Z from https://archive.ics.uci.edu/dataset/81 and unpack it (`gzip -d`)"
+        )
     digits = parse_unipen(read_unpacked(path).decode("ascii", errors="replace"), path)
     record = DatasetRecord(
         name="Pen-Based Recognition of Handwritten Digits",
@@ -47,15 +52,10 @@ def load_pen_digits(data_dir: Path | None) -> tuple[list[PenDigit], DatasetRecor
     return digits, record
 
 
-def find_pen_file(data_dir: Path | None) -> Path:
-    """Find the recording. Raises `DataError`."""
-    for folder in (data_dir, data_dir / "pendigits") if data_dir else ():
-        if path := find_packed(folder, PEN_FILE):
-            return path
-    raise DataError(
-        f"{data_dir or 'no --data-dir'}: no {PEN_FILE} or {PEN_FILE}.gz here or in its folder pendigits: "
-        "get pendigits-orig.tra.Z from https://archive.ics.uci.edu/dataset/81 and unpack it (`gzip -d`)"
-    )
+def find_pen_file(data_dir: Path | None) -> Path | None:
+    """Find the recording in `data_dir` or its folder `pendigits`."""
+    folders = (data_dir, data_dir / "pendigits") if data_dir else ()
+    return next((path for folder in folders if (path := find_packed(folder, PEN_FILE))), None)
 
 
 def parse_unipen(text: str, path: Path) -> list[PenDigit]:

@@ -42,7 +42,7 @@ def test_moving_a_drawing_by_whole_pixels_moves_its_image(x: int, y: int) -> Non
 
 
 def test_ink_outside_the_canvas_is_cut_off() -> None:
-    canvas = render_strokes([[[-500.0, 140.0], [140.0, 140.0]], [[140.0, 140.0], [140.0, 900.0]]])
+    canvas = render_strokes([[[-500.0, 140.0], [140.0, 140.0]], [[140.0, 140.0], [140.0, 900.0]]], smoothing=0)
     assert canvas[140, 0] == 255
     assert canvas[279, 140] == 255
 

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from training.config import BASELINE, STROKES
+from training.data import Digits
+from training.pools import NOT_A_DIGIT, Pool, Sources, make_pools
+from training.unipen import PenDigit
+
+RECIPE = msgspec.structs.replace(
+    STROKES, image_copies=1, stroke_copies=2, strokes_per_epoch=3, not_digits=5, not_digits_per_epoch=4
+)
+
+
+def draw_sources() -> Sources:
+    images = np.zeros((6, 28, 28), np.uint8)
+    images[:, 5:20, 10:14] = 255
+    stroke = np.array([[100.0, 100.0], [140.0, 180.0], [120.0, 260.0]])
+    pens = [PenDigit(label, writer=label, strokes=(stroke * (1 + label / 10),)) for label in range(4)]
+    return Sources(Digits(images, np.arange(6)), np.array([0, 2, 3]), pens, np.array([1, 3]))
+
+
+def ignore(_: str) -> None:
+    pass
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "livedigit"
+
+
+def test_pools_hold_all_copies_and_show_only_what_is_learnt(cache: Path) -> None:
+    images, strokes, rest = make_pools(RECIPE, 1, draw_sources(), ignore)
+    assert images.images.shape == (12, 28, 28)
+    assert images.rows.tolist() == [0, 2, 3, 6, 8, 9]
+    assert images.labels[images.rows].tolist() == [0, 2, 3] * 2
+    assert images.per_epoch == 3
+    assert strokes.labels[strokes.rows].tolist() == [1, 3, 1, 3]
+    assert (strokes.per_epoch, rest.per_epoch) == (3, 4)
+    assert set(rest.labels) == {NOT_A_DIGIT}
+
+
+def test_recipes_that_hold_out_different_examples_share_their_pools(cache: Path) -> None:
+    said: list[str] = []
+    sources = draw_sources()
+    make_pools(RECIPE, 1, sources, said.append)
+    assert len(said) == len(list(cache.iterdir())) == 3
+    make_pools(RECIPE, 1, sources._replace(mnist_rows=np.arange(6)), said.append)
+    assert len(said) == 3
+    make_pools(RECIPE, 2, sources, said.append)
+    assert len(said) == 6
+
+
+def test_the_baseline_takes_images_as_they_are() -> None:
+    (pool,) = make_pools(BASELINE, 1, draw_sources(), ignore)
+    assert pool.labels.tolist() == [0, 2, 3]
+    assert pool.per_epoch == 3
+
+
+@pytest.mark.tensorflow
+def test_an_epoch_shows_each_chosen_row_once_and_the_next_another_order() -> None:
+    from training.batches import Batches
+
+    images = np.arange(40, dtype=np.uint8)[:, None, None].repeat(28, 1).repeat(28, 2)
+    whole = Pool(images, np.arange(40), np.arange(40), 40)
+    part = Pool(images, np.full(40, NOT_A_DIGIT), np.arange(20), 8)
+    batches = Batches([whole, part], 16, seed=1, first_epoch=0)
+    assert batches.steps_per_epoch == 3
+    first, second = ([batches[index][1] for index in range(start, start + 3)] for start in (0, 3))
+    shown = np.concatenate(first)
+    assert sorted(shown[shown >= 0]) == list(range(40))
+    assert np.sum(shown == NOT_A_DIGIT) == 8
+    assert not np.array_equal(shown, np.concatenate(second))
+    tensor, labels = batches[0]
+    assert tensor.shape == (16, 28, 28, 1)
+    digits = labels >= 0
+    np.testing.assert_allclose(tensor[digits, 0, 0, 0] * 255, labels[digits], rtol=1e-6)
+
+
+@pytest.mark.tensorflow
+def test_a_resumed_sequence_goes_on_where_the_other_was() -> None:
+    from training.batches import Batches
+
+    images = np.zeros((32, 28, 28), np.uint8)
+    pool = Pool(images, np.arange(32), np.arange(32), 32)
+    whole, resumed = Batches([pool], 8, 1, first_epoch=0), Batches([pool], 8, 1, first_epoch=2)
+    np.testing.assert_array_equal(whole[2 * 4 + 3][1], resumed[3][1])

@@ -1,0 +1,197 @@
+"""Makes the pools of images that a recipe asks for, on every processor, and caches them: it takes minutes.
+
+A pool holds drawings of all examples, in the data's order, and depends on the data, the recipe's counts and the seed
+alone. What a recipe holds out is left out only afterwards, so that recipes which differ in that share their pools.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from training.augment import distort_image, redraw_strokes
+from training.data import Digits, Pixels, prepare_digits
+from training.negatives import draw_not_digits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from training.config import Recipe
+    from training.data import Labels
+    from training.unipen import PenDigit
+
+NOT_A_DIGIT = -1
+"""The label of a drawing that is no digit."""
+CHUNK = 500
+"""Images made by one call in a worker."""
+POOL_FORMAT = 1
+"""To be raised when drawings change, so that cached pools are not taken for the new ones."""
+
+Seed = tuple[int, ...]
+
+
+class Pool(NamedTuple):
+    """Prepared images, of which each epoch sees so many."""
+
+    images: Pixels
+    """(N, 28, 28) uint8, laid out by the shared preprocessing."""
+    labels: Labels
+    """(N,), 0 to 9 or `NOT_A_DIGIT`."""
+    rows: NDArray[np.int64]
+    """Which of them may be shown."""
+    per_epoch: int
+
+
+class Sources(NamedTuple):
+    """All examples, and which of them a run may learn from."""
+
+    mnist: Digits
+    """As they come, not yet prepared."""
+    mnist_rows: NDArray[np.int64]
+    pen_digits: list[PenDigit]
+    """Empty where the recipe asks for none."""
+    pen_rows: NDArray[np.int64]
+
+
+class Job(NamedTuple):
+    """A pool's images to make: chunks in order, each a call in a worker."""
+
+    name: str
+    key: tuple[object, ...]
+    """What the images depend on, beside the code."""
+    calls: list[tuple[Callable[..., Pixels], tuple[Any, ...]]]
+
+
+def make_pools(recipe: Recipe, seed: int, sources: Sources, report: Callable[[str], None]) -> list[Pool]:
+    """Make the pools of a run, or find them in the cache."""
+    images, labels = sources.mnist
+    if not recipe.image_copies:
+        learnt = prepare_digits(images[sources.mnist_rows])
+        return [Pool(learnt, labels[sources.mnist_rows], np.arange(len(learnt)), len(learnt))]
+    pen_labels = np.array([digit.label for digit in sources.pen_digits])
+    return [
+        Pool(
+            find_or_make(plan_images(recipe, seed, images), report),
+            np.tile(labels, recipe.image_copies + 1),
+            repeat_rows(sources.mnist_rows, len(labels), recipe.image_copies + 1),
+            len(sources.mnist_rows),
+        ),
+        Pool(
+            find_or_make(plan_strokes(recipe, seed, sources.pen_digits), report),
+            np.tile(pen_labels, recipe.stroke_copies),
+            repeat_rows(sources.pen_rows, len(pen_labels), recipe.stroke_copies),
+            min(recipe.strokes_per_epoch, len(sources.pen_rows) * recipe.stroke_copies),
+        ),
+        Pool(
+            find_or_make(plan_not_digits(recipe, seed, learnt_digits(sources)), report),
+            np.full(recipe.not_digits, NOT_A_DIGIT),
+            np.arange(recipe.not_digits),
+            min(recipe.not_digits_per_epoch, recipe.not_digits),
+        ),
+    ]
+
+
+def learnt_digits(sources: Sources) -> list[PenDigit]:
+    """List the recorded digits that a run may learn from."""
+    return [sources.pen_digits[row] for row in sources.pen_rows]
+
+
+def repeat_rows(rows: NDArray[np.int64], size: int, copies: int) -> NDArray[np.int64]:
+    """Give the rows in each of the copies that follow each other."""
+    return (rows + size * np.arange(copies)[:, np.newaxis]).ravel()
+
+
+def find_or_make(job: Job, report: Callable[[str], None]) -> Pixels:
+    """Load a job's images from the cache, or make and save them in one step: a file of that name is whole."""
+    digest = hashlib.sha256(repr((POOL_FORMAT, job.name, job.key)).encode()).hexdigest()
+    path = cache_folder() / f"{job.name}-{digest[:16]}.npy"
+    if not path.exists():
+        report(f"drawing {job.name} into {path}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}")
+        with temporary.open("wb") as file:
+            np.save(file, np.concatenate(list(run_calls(job))))
+        temporary.rename(path)
+    images: Pixels = np.load(path)
+    return images
+
+
+def cache_folder() -> Path:
+    """Where pools are kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "livedigit"
+
+
+def run_calls(job: Job) -> Iterator[Pixels]:
+    """Run a job's calls on every processor and give their results in order."""
+    # Not forked: TensorFlow's threads do not survive a fork.
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as executor:
+        futures = [executor.submit(function, *arguments) for function, arguments in job.calls]
+        for future in futures:
+            yield future.result()
+
+
+def plan_images(recipe: Recipe, seed: int, images: Pixels) -> Job:
+    """Plan MNIST's images as they are, and then so many distorted copies of all."""
+    starts = range(0, len(images), CHUNK)
+    originals = [(prepare_digits, (images[start : start + CHUNK],)) for start in starts]
+    copies = [
+        (distort_images, (images[start : start + CHUNK], (seed, 1, copy, start)))
+        for copy in range(recipe.image_copies)
+        for start in starts
+    ]
+    return Job("images", (seed, recipe.image_copies, hash_bytes(images.tobytes())), [*originals, *copies])
+
+
+def plan_strokes(recipe: Recipe, seed: int, digits: Sequence[PenDigit]) -> Job:
+    """Plan so many drawings of every recorded digit."""
+    calls = [
+        (redraw_digits, (digits[start : start + CHUNK], (seed, 2, copy, start)))
+        for copy in range(recipe.stroke_copies)
+        for start in range(0, len(digits), CHUNK)
+    ]
+    return Job("strokes", (seed, recipe.stroke_copies, hash_strokes(digits)), calls)
+
+
+def plan_not_digits(recipe: Recipe, seed: int, digits: Sequence[PenDigit]) -> Job:
+    """Plan drawings that are no digit; the pairs are made of `digits`."""
+    calls = [
+        (redraw_not_digits, (min(CHUNK, recipe.not_digits - start), digits, (seed, 3, start)))
+        for start in range(0, recipe.not_digits, CHUNK)
+    ]
+    return Job("not-digits", (seed, recipe.not_digits, hash_strokes(digits)), calls)
+
+
+def hash_bytes(content: bytes) -> str:
+    """SHA-256, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def hash_strokes(digits: Sequence[PenDigit]) -> str:
+    """SHA-256 of all points."""
+    return hash_bytes(b"".join(stroke.tobytes() for digit in digits for stroke in digit.strokes))
+
+
+def distort_images(images: Pixels, seed: Seed) -> Pixels:
+    """Distort and lay out images: (N, 28, 28) uint8 in and out."""
+    generator = np.random.default_rng(seed)
+    return np.stack([distort_image(image, generator) for image in images])
+
+
+def redraw_digits(digits: Sequence[PenDigit], seed: Seed) -> Pixels:
+    """Draw recorded digits anew: (N, 28, 28) uint8."""
+    generator = np.random.default_rng(seed)
+    return np.stack([redraw_strokes(digit.strokes, generator) for digit in digits])
+
+
+def redraw_not_digits(count: int, digits: Sequence[PenDigit], seed: Seed) -> Pixels:
+    """Draw what is no digit: (count, 28, 28) uint8."""
+    generator = np.random.default_rng(seed)
+    drawings = draw_not_digits(count, "training", digits, generator)
+    return np.stack([redraw_strokes(drawing.strokes, generator, taps=0) for drawing in drawings])

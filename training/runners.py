@@ -1,0 +1,77 @@
+"""Models that can be evaluated: a SavedModel, run by TensorFlow, or a published artifact, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.data import Pixels, tensor_from_images
+from training.errors import ModelUnreadable
+
+BATCH = 500
+
+Classifier = Callable[[Pixels], NDArray[np.float32]]
+"""Prepared images, (N, 28, 28) uint8, to probabilities, (N, 10) float32."""
+
+
+def load_classifier(folder: Path) -> Classifier:
+    """Load whichever model the folder holds. Raises `ModelUnreadable`."""
+    if (folder / "saved_model.pb").is_file():
+        return in_batches(load_saved_model(folder))
+    if (folder / "model.onnx").is_file():
+        return in_batches(load_onnx(folder / "model.onnx"))
+    raise ModelUnreadable(f"{folder}: neither a SavedModel (saved_model.pb) nor an artifact (model.onnx)")
+
+
+def in_batches(run: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Classifier:
+    """Bound the memory that a large data set takes."""
+
+    def classify(images: Pixels) -> NDArray[np.float32]:
+        chunks = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+        return np.concatenate([run(tensor_from_images(chunk)) for chunk in chunks])
+
+    return classify
+
+
+def load_saved_model(folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Load the endpoint `serve` of a SavedModel. Raises `ModelUnreadable`."""
+    import tensorflow as tf
+
+    try:
+        loaded = tf.saved_model.load(folder)
+        loaded.signatures["serve"]
+    except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
+        raise ModelUnreadable(f"{folder}: no SavedModel with the endpoint `serve` ({first_line(error)})") from error
+
+    def run(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        # Looked up each time: a signature does not keep the model alive that it came from.
+        answer = loaded.signatures["serve"](image=tf.constant(tensor))
+        probabilities: NDArray[np.float32] = answer["probabilities"].numpy()
+        return probabilities
+
+    return run
+
+
+def load_onnx(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Load an ONNX graph. Raises `ModelUnreadable`."""
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    # ONNX Runtime's exceptions have no common base of their own.
+    except Exception as error:
+        raise ModelUnreadable(f"{path}: ONNX Runtime cannot load it ({first_line(error)})") from error
+
+    def run(tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        (probabilities,) = session.run(["probabilities"], {"image": tensor})
+        return np.asarray(probabilities)
+
+    return run
+
+
+def first_line(error: Exception) -> str:
+    """Shorten a library's essay."""
+    return str(error).partition("\n")[0]
