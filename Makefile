@@ -37,7 +37,7 @@ bench: $(VENV)/.dev ## Measure start, size and speed
 	$(BIN)/python -m benchmarks $(ARGS)
 
 wheel: $(VENV)/.dev ## Build dist/livedigit-*.whl, page and model included
-	$(BIN)/python -m build --wheel --installer uv
+	$(BIN)/python -m build --wheel
 
 lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev -o requirements/dev.txt pyproject.toml

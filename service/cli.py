@@ -75,10 +75,17 @@ def main() -> NoReturn:
 def describe_error(error: Exception) -> tuple[int, str]:
     """Give the exit code, and in one line what happened and what to do about it."""
     if isinstance(error, ModuleNotFoundError):
-        return 1, f"{error.name} is not installed; `pip install 'livedigit[training,export]'` brings it"
+        return 1, f"{error.name} is not installed: {remedy_for(sys.argv[1:])}"
     if hasattr(error, "exit_code"):
         return error.exit_code, str(error)
     return INTERNAL_ERROR, f"internal error: {type(error).__name__}: {error} (run with --debug for the traceback)"
+
+
+def remedy_for(arguments: list[str]) -> str:
+    """Say how to install what a command needs: the extra is named after the package that contributes the command."""
+    modules = [installed_commands()[word].module for word in arguments if word in installed_commands()]
+    package = modules[0].partition(".")[0] if modules else "service"
+    return "install livedigit again" if package == "service" else f"pip install 'livedigit[{package}]'"
 
 
 def settings_options(*names: str) -> Callable[[click.Command], click.Command]:

@@ -31,12 +31,9 @@ def commands(program: str) -> list[str]:
 
 @pytest.mark.parametrize("command", commands("curl"))
 def test_every_curl_example_is_answered(server, command):
+    script = command.replace("curl -s", "curl -sS --fail-with-body").replace(ADDRESS, server.url)
     done = subprocess.run(
-        [
-            "bash",
-            "-c",
-            f"set -o pipefail; {command.replace('curl -s', 'curl -sS --fail-with-body')}".replace(ADDRESS, server.url),
-        ],
+        ["bash", "-o", "pipefail", "-c", script],
         cwd=ROOT,
         capture_output=True,
         check=False,
@@ -53,7 +50,8 @@ def test_every_python_example_runs(server, program):
 
 
 @pytest.mark.parametrize("command", commands("livedigit"))
-def test_every_livedigit_command_has_the_flags_that_it_is_shown_with(command):
+def test_every_livedigit_command_has_the_flags_that_it_is_shown_with(command, monkeypatch):
+    monkeypatch.chdir(ROOT)
     _, *arguments = shlex.split(command)
     group: click.Command = livedigit
     while isinstance(group, click.Group):

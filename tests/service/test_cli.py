@@ -63,20 +63,28 @@ def test_models_check_accepts_a_sound_version_and_refuses_a_spoilt_one(published
     assert getattr(result.exception, "exit_code", None) == 4
 
 
-@pytest.mark.parametrize(
-    ("program", "status", "words"),
-    [
-        ("import nowhere_to_be_found", 1, "not installed"),
-        ("1 / 0", 70, "internal error: ZeroDivisionError"),
-    ],
-)
-def test_whatever_goes_wrong_is_one_line_and_a_status(program, status, words):
+def run_failing(command: str, program: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose body is `program`, as the installed `livedigit` would."""
     code = (
         "import sys; import service.cli as cli\n"
         f"def fail(**_):\n    {program}\n"
-        "cli.predict.callback = fail\nsys.argv = ['livedigit', 'predict', 'x']\ncli.main()"
+        f"command = cli.livedigit.get_command(None, {command!r})\n"
+        f"command.callback, command.params = fail, []\nsys.argv = ['livedigit', {command!r}]\ncli.main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("command", "program", "status", "words"),
+    [
+        ("train", "import nowhere_to_be_found", 1, "pip install 'livedigit[training]'"),
+        ("verify", "import nowhere_to_be_found", 1, "pip install 'livedigit[export]'"),
+        ("predict", "import nowhere_to_be_found", 1, "install livedigit again"),
+        ("predict", "1 / 0", 70, "internal error: ZeroDivisionError"),
+    ],
+)
+def test_whatever_goes_wrong_is_one_line_and_a_status(command, program, status, words):
+    done = run_failing(command, program)
     assert done.returncode == status
     assert words in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
