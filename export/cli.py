@@ -15,6 +15,7 @@ from export.errors import UsageError
 
 if TYPE_CHECKING:
     from export.exporting import Finished
+    from export.parity import ParityReport
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 Progress = Callable[[str], None]
@@ -85,6 +86,86 @@ def export(
     click.echo(encode_finished(finished) if as_json else describe_finished(finished))
 
 
+@click.command(context_settings={"max_content_width": 110})
+@click.argument("model", required=False)
+@click.argument("onnx", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--golden", type=click.Path(path_type=Path), help="Check a published version instead; needs no TensorFlow."
+)
+@click.option("--data", type=click.Path(path_type=Path), help="Your own images: a folder, or an .npz with tensors.")
+@click.option("--batch", "batches", default="1,2,7,64", show_default=True, help="Batch sizes to compare at.")
+@click.option("--signature", help="Signature of the SavedModel.")
+@click.option(
+    "--report",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="Folder for parity.json and, on failure, a reproduction.",
+)
+@click.option("--junit", type=click.Path(path_type=Path), help="File for a JUnit report.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="File for a Markdown report; appended to.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_context
+def verify(
+    context: click.Context,
+    model: str | None,
+    onnx: Path | None,
+    golden: Path | None,
+    data: Path | None,
+    batches: str,
+    signature: str | None,
+    folder: Path | None,
+    junit: Path | None,
+    markdown: Path | None,
+    as_json: bool,
+) -> None:
+    """Prove that ONNX, a file, computes what MODEL computes; or say where they part.
+
+    MODEL is a SavedModel folder, a .keras file, or module:function returning a Keras model.
+
+    Exit codes: 0 they agree; 1 they do not; 2 usage; 3 cannot be compared; 4 a file is damaged.
+    """
+    if golden is not None:
+        context.exit(check_golden(context, golden))
+    if model is None or onnx is None:
+        raise UsageError("verify takes a MODEL and an ONNX file, or --golden ARTIFACT")
+    from export.report import describe_report, write_reports
+    from export.verifying import VerifyOrder, verify_model
+
+    order = VerifyOrder(model=model, onnx=onnx, data=data, batches=read_batches(batches), signature=signature)
+    with show_progress() as progress:
+        verified = verify_model(order, progress)
+    write_reports(verified, order, folder, junit, markdown)
+    click.echo(encode_report(verified.report) if as_json else describe_report(verified.report))
+    context.exit(0 if verified.report.verdict == "agree" else 1)
+
+
+def check_golden(context: click.Context, folder: Path) -> int:
+    """Hand over to `livedigit models check`, which the slim install brings."""
+    root = context.find_root()
+    group = root.command
+    models = group.get_command(root, "models") if isinstance(group, click.Group) else None
+    check = models.get_command(root, "check") if isinstance(models, click.Group) else None
+    if check is None:
+        raise UsageError("--golden needs the `livedigit` command with its `models check`")
+    check.main([str(folder)], prog_name="livedigit models check", standalone_mode=False)
+    return 0
+
+
+def read_batches(text: str) -> tuple[int, ...]:
+    """Read batch sizes separated by commas. Raises `UsageError`."""
+    sizes = [part.strip() for part in text.split(",")]
+    if not all(size.isdecimal() and int(size) > 0 for size in sizes):
+        raise UsageError(f"--batch {text!r}: expected positive numbers separated by commas")
+    return tuple(map(int, sizes))
+
+
+def encode_report(report: ParityReport) -> str:
+    """Write a report for programs."""
+    import msgspec
+
+    return msgspec.json.encode(report).decode()
+
+
 def check_name(name: str) -> str:
     """Refuse a name that is no plain folder name. Raises `UsageError`."""
     if not MODEL_NAME.fullmatch(name):
@@ -123,7 +204,7 @@ def describe_finished(finished: Finished) -> str:
         if finished.folder
         else f"dry run of version {finished.version}: nothing published"
     )
-    return f"{finished.report.summary}\n{place} ({finished.nodes} nodes, sha256 {finished.sha256[:12]})"
+    return f"{finished.report.summary}\n{place} ({finished.nodes} nodes, sha256 {finished.report.onnx_sha256[:12]})"
 
 
 def encode_finished(finished: Finished) -> str:
@@ -133,7 +214,7 @@ def encode_finished(finished: Finished) -> str:
     fields = {
         "folder": str(finished.folder) if finished.folder else None,
         "version": finished.version,
-        "sha256": finished.sha256,
+        "sha256": finished.report.onnx_sha256,
         "nodes": finished.nodes,
         "verdict": finished.report.verdict,
         "summary": finished.report.summary,

@@ -13,9 +13,9 @@ import numpy as np
 
 from export import parity
 from export.census import model_weights, take_census
-from export.inputs import OPEN_SIDE, InputSet
-from export.parity import EPS, Differences, GateResult, InputSummary, NearTie, ParityReport
-from export.runtimes import Answers, OnnxRuntime, ReferenceRuntime, Runtime, answer_in_batches, load_tensorflow
+from export.inputs import InputSet
+from export.parity import EPS, NO_DIFFERENCES, Differences, GateResult, InputSummary, NearTie, ParityReport
+from export.runtimes import Answers, Images, OnnxRuntime, ReferenceRuntime, Runtime, answer_in_batches, load_tensorflow
 from export.source import Source
 from export.twin import Twin, make_twin
 from service.contract import SCHEMA_VERSION
@@ -27,24 +27,26 @@ BATCHES = (1, 2, 7, 64)
 MEANING_ROWS = 24
 """Of each input set: the reference evaluator takes some 30 ms for one digit, seconds for a large model."""
 TRUTH_BATCH = 64
+APPROXIMATED = ("Elu", "Erf", "Exp", "Gelu", "GRU", "Log", "LSTM", "Mish", "Pow", "Selu", "Sigmoid", "Softplus", "Tanh")
+"""Operators that ONNX Runtime computes by polynomials, a few roundings off and always to the same side."""
 
 Progress = Callable[[str], None]
 
 
-class Contestants(NamedTuple):
-    """One model in four runtimes."""
+class Contest(NamedTuple):
+    """One model in four runtimes, and the limits that hold for it."""
 
+    source: Source
+    data: bytes
+    """The ONNX file under test."""
     tensorflow: Runtime
     onnx: Runtime
     reference: Runtime
     twin: Twin
-
-
-class Exactness(NamedTuple):
-    """How exactly the graph can repeat the twin."""
-
     meaning_limit: float
+    rounding_limit: float
     notes: tuple[str, ...]
+    """Why the limits are not the strictest."""
 
 
 class Judgement(NamedTuple):
@@ -56,73 +58,38 @@ class Judgement(NamedTuple):
     differences: Differences
 
 
-def gather_contestants(source: Source, model: onnx.ModelProto, model_bytes: bytes) -> Contestants:
-    """Load a model into every runtime. Raises `CannotExport` or `ArtifactError`."""
-    return Contestants(
-        tensorflow=load_tensorflow(source.saved_model, source.signature),
-        onnx=OnnxRuntime(model_bytes),
-        reference=ReferenceRuntime(model),
-        twin=make_twin(source),
-    )
+def prepare_contest(source: Source, model: onnx.ModelProto, data: bytes, converted: onnx.ModelProto) -> Contest:
+    """Load a model into every runtime; `converted` is our own conversion of it, which `model` may be.
 
-
-def image_shape(model: onnx.ModelProto) -> tuple[int, int, int]:
-    """Read (H, W, C) from the graph's input; an open side gets one that we choose."""
-    height, width, channels = (side.dim_value for side in model.graph.input[0].type.tensor_type.shape.dim[1:])
-    return height or OPEN_SIDE, width or OPEN_SIDE, channels
-
-
-def compare(
-    source: Source,
-    contestants: Contestants,
-    exactness: Exactness,
-    model_bytes: bytes,
-    input_sets: list[InputSet],
-    batches: tuple[int, ...] = BATCHES,
-    progress: Progress = lambda _: None,
-) -> ParityReport:
-    """Judge a graph on every input set at every batch size."""
-    start = time.monotonic()
-    judgements = []
-    for inputs in input_sets:
-        progress(f"comparing on {inputs.name}")
-        judgements.append(judge_inputs(contestants, inputs, batches, exactness.meaning_limit))
-    results = [result for judgement in judgements for result in judgement.results]
-    differences = widest([judgement.differences for judgement in judgements])
-    first_difference = ""
-    return ParityReport(
-        schema_version=SCHEMA_VERSION,
-        verdict="agree" if all(result.passed for result in results) else "disagree",
-        summary=parity.summarize(results, differences, first_difference),
-        model=source.name,
-        onnx_sha256=hashlib.sha256(model_bytes).hexdigest(),
-        float64_twin=contestants.twin.kind,
-        notes=exactness.notes,
-        inputs=tuple(judgement.summary for judgement in judgements),
-        batches=batches,
-        differences=differences,
-        results=tuple(results),
-        near_ties=tuple(tie for judgement in judgements for tie in judgement.near_ties),
-        first_difference=first_difference,
-        environment=describe_environment(),
-        duration_s=round(time.monotonic() - start, 3),
-    )
-
-
-def judge_exactness(source: Source, twin: Twin, converted: onnx.ModelProto) -> Exactness:
-    """Choose gate A's limit from what our own conversion of the model had to round, and say why.
-
-    Not from the graph under test: there a wrong weight would pass for a rounded one.
+    Gate A's limit depends on what a conversion has to round. That is read from our own, not from the graph under
+    test: there a wrong weight would pass for a rounded one. Raises `CannotExport` or `ArtifactError`.
     """
-    reasons = [f"the float64 twin is the TensorFlow graph's, not Keras': {twin.note}"] if twin.note else []
+    twin = make_twin(source)
     rounded = take_census(converted, model_weights(source)).rounded
-    if rounded:
-        reasons.append(f"constants folded or rounded in float32: {shorten(rounded)}")
-    if twin.single_operators:
-        reasons.append(f"TensorFlow computes in float32 always: {shorten(twin.single_operators)}")
+    approximated = sorted({node.op_type for node in converted.graph.node} & set(APPROXIMATED))
     strict = not rounded and not twin.single_operators
-    limit = parity.MEANING_LIMIT if strict else parity.FOLDED_MEANING_LIMIT
-    return Exactness(limit, tuple(reasons))
+    return Contest(
+        source=source,
+        data=data,
+        tensorflow=load_tensorflow(source.saved_model, source.signature),
+        onnx=OnnxRuntime(data),
+        reference=ReferenceRuntime(model),
+        twin=twin,
+        meaning_limit=parity.MEANING_LIMIT if strict else parity.FOLDED_MEANING_LIMIT,
+        rounding_limit=parity.APPROXIMATED_LIMIT_EPS if approximated else parity.ROUNDING_LIMIT_EPS,
+        notes=explain_limits(twin, rounded, tuple(approximated)),
+    )
+
+
+def explain_limits(twin: Twin, rounded: tuple[str, ...], approximated: tuple[str, ...]) -> tuple[str, ...]:
+    """Say why the limits are not the strictest; empty where they are."""
+    reasons = (
+        ("the float64 twin is the TensorFlow graph's, not Keras'", (twin.note,) if twin.note else ()),
+        ("constants folded or rounded in float32", rounded),
+        ("TensorFlow computes in float32 always", twin.single_operators),
+        ("ONNX Runtime approximates", approximated),
+    )
+    return tuple(f"{reason}: {shorten(names)}" for reason, names in reasons if names)
 
 
 def shorten(names: tuple[str, ...], at_most: int = 3) -> str:
@@ -131,39 +98,83 @@ def shorten(names: tuple[str, ...], at_most: int = 3) -> str:
     return ", ".join(names[:at_most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def judge_inputs(contestants: Contestants, inputs: InputSet, batches: tuple[int, ...], limit: float) -> Judgement:
-    """Pass one input set through all gates."""
-    truth = answer_in_batches(contestants.twin.runtime, inputs.images, TRUTH_BATCH)
-    usable = np.isfinite(truth.logits).all(axis=1)
-    usable &= np.isfinite(answer_in_batches(contestants.tensorflow, inputs.images, TRUTH_BATCH).logits).all(axis=1)
-    rows = np.flatnonzero(usable)
-    summary = InputSummary(name=inputs.name, images=len(usable), skipped=int((~usable).sum()))
+def compare(
+    contest: Contest,
+    input_sets: list[InputSet],
+    batches: tuple[int, ...] = BATCHES,
+    earlier: tuple[GateResult, ...] = (),
+    progress: Progress = lambda _: None,
+) -> ParityReport:
+    """Judge a graph on every input set at every batch size; `earlier` results join the report."""
+    start = time.monotonic()
+    judgements = []
+    for inputs in input_sets:
+        progress(f"comparing on {inputs.name}")
+        judgements.append(judge_inputs(contest, inputs, batches))
+    results = [*earlier, *(result for judgement in judgements for result in judgement.results)]
+    differences = widest([judgement.differences for judgement in judgements])
+    return ParityReport(
+        schema_version=SCHEMA_VERSION,
+        verdict="agree" if all(result.passed for result in results) else "disagree",
+        summary=parity.summarize(results, differences),
+        model=contest.source.name,
+        onnx_sha256=hashlib.sha256(contest.data).hexdigest(),
+        float64_twin=contest.twin.kind,
+        notes=contest.notes,
+        inputs=tuple(judgement.summary for judgement in judgements),
+        batches=batches,
+        differences=differences,
+        results=tuple(results),
+        near_ties=tuple(tie for judgement in judgements for tie in judgement.near_ties),
+        environment=describe_environment(),
+        duration_s=round(time.monotonic() - start, 3),
+    )
+
+
+def judge_inputs(contest: Contest, inputs: InputSet, batches: tuple[int, ...]) -> Judgement:
+    """Pass one input set through all gates, but for rows that the model itself answers with inf or not-a-number."""
+    truth = answer_in_batches(contest.twin.runtime, inputs.images, TRUTH_BATCH)
+    theirs = answer_in_batches(contest.tensorflow, inputs.images, TRUTH_BATCH)
+    rows = np.flatnonzero(np.isfinite(truth.logits).all(axis=1) & np.isfinite(theirs.logits).all(axis=1))
+    summary = InputSummary(name=inputs.name, images=len(truth.logits), skipped=len(truth.logits) - len(rows))
     if not len(rows):
         return Judgement(summary, [], [], NO_DIFFERENCES)
     images, truth = inputs.images[rows], Answers(truth.logits[rows], truth.probabilities[rows])
-    first = slice(None, MEANING_ROWS)
-    graph = answer_in_batches(contestants.reference, images[first], TRUTH_BATCH)
-    results = [parity.judge_meaning(inputs.name, TRUTH_BATCH, graph.logits, truth.logits[first], limit)]
-    near_ties: list[NearTie] = []
-    differences = []
-    for batch in batches:
-        wrapped = np.resize(np.arange(len(images)), max(len(images), batch))
-        expected = Answers(truth.logits[wrapped], truth.probabilities[wrapped])
-        theirs = answer_in_batches(contestants.tensorflow, images[wrapped], batch)
-        ours = answer_in_batches(contestants.onnx, images[wrapped], batch)
-        rounding = parity.judge_rounding(inputs.name, batch, ours.logits, theirs.logits, expected.logits)
-        decision, ties = parity.judge_decision(inputs.name, batch, ours.logits, expected.logits, rounding.limit)
-        results += [
-            rounding,
-            decision,
-            parity.judge_probabilities(inputs.name, batch, ours.probabilities, ours.logits),
-        ]
-        near_ties += ties
-        differences.append(measure_differences(ours, theirs, expected))
-    return Judgement(summary, results, near_ties, widest(differences))
+    judgements = [judge_batch(contest, inputs.name, images, truth, batch) for batch in batches]
+    return Judgement(
+        summary,
+        [judge_meaning(contest, inputs.name, images[:MEANING_ROWS], truth)]
+        + [result for judgement in judgements for result in judgement.results],
+        [tie for judgement in judgements for tie in judgement.near_ties],
+        widest([judgement.differences for judgement in judgements]),
+    )
 
 
-NO_DIFFERENCES = Differences(largest_logit=0, logits=0, probabilities=0, onnx_eps=0, tensorflow_eps=0)
+def judge_meaning(contest: Contest, name: str, images: Images, truth: Answers) -> GateResult:
+    """Hold the graph in float64 against the twin."""
+    graph = answer_in_batches(contest.reference, images, TRUTH_BATCH)
+    return parity.judge_meaning(name, TRUTH_BATCH, graph.logits, truth.logits[: len(images)], contest.meaning_limit)
+
+
+class BatchJudgement(NamedTuple):
+    """What the float32 gates say at one batch size."""
+
+    results: list[GateResult]
+    near_ties: list[NearTie]
+    differences: Differences
+
+
+def judge_batch(contest: Contest, name: str, images: Images, truth: Answers, batch: int) -> BatchJudgement:
+    """Pass images through the float32 gates in batches of one size; too few of them go round again."""
+    rows = np.resize(np.arange(len(images)), max(len(images), batch))
+    expected = Answers(truth.logits[rows], truth.probabilities[rows])
+    theirs = answer_in_batches(contest.tensorflow, images[rows], batch)
+    ours = answer_in_batches(contest.onnx, images[rows], batch)
+    limit = contest.rounding_limit
+    rounding = parity.judge_rounding(name, batch, ours.logits, theirs.logits, expected.logits, limit)
+    decision, near_ties = parity.judge_decision(name, batch, ours.logits, expected.logits, rounding.limit)
+    probabilities = parity.judge_probabilities(name, batch, ours.probabilities, ours.logits)
+    return BatchJudgement([rounding, decision, probabilities], near_ties, measure_differences(ours, theirs, expected))
 
 
 def measure_differences(ours: Answers, theirs: Answers, truth: Answers) -> Differences:
@@ -180,7 +191,7 @@ def measure_differences(ours: Answers, theirs: Answers, truth: Answers) -> Diffe
 def widest(differences: list[Differences]) -> Differences:
     """Combine figures by their largest."""
     fields = Differences.__struct_fields__
-    return Differences(**{name: max(getattr(each, name) for each in differences) for name in fields})
+    return Differences(**{name: max((getattr(each, name) for each in differences), default=0) for name in fields})
 
 
 def describe_environment() -> dict[str, str]:

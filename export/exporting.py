@@ -1,10 +1,9 @@
-"""The way of a model from Keras to a published artifact: open, convert, check, compare, publish."""
+"""The way of a model from Keras to a published artifact: open, convert, compare, publish."""
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -14,15 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from export.canonical import canonicalize, to_bytes
 from export.card import write_card
-from export.check import check_interface, check_portable, check_valid
-from export.compare import Contestants, compare, gather_contestants, image_shape, judge_exactness
-from export.convert import DEFAULT_OPSET, convert_saved_model
+from export.compare import Contest, Progress, compare, prepare_contest
+from export.conversion import Converted, class_count, convert_source, with_properties
+from export.convert import DEFAULT_OPSET
 from export.errors import Disagreement, UsageError
 from export.golden import write_golden, write_golden_tensors
-from export.graph import standardize
-from export.inputs import InputSet, drawn_inputs, edge_inputs, noise_inputs, read_drawings
+from export.inputs import InputSet, drawn_inputs, edge_inputs, image_shape, noise_inputs, read_drawings
+from export.near_ties import search_near_ties
 from export.parity import ParityReport
 from export.publish import check_destination, next_version, publish
 from export.source import Source, open_source, weights_sha256
@@ -44,8 +42,6 @@ MANIFEST_FILE = "manifest.json"
 PARITY_FILE = "parity.json"
 CARD_FILE = "MODEL_CARD.md"
 TOOLS = ("keras", "onnx", "onnxruntime", "tensorflow", "tf2onnx")
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +67,12 @@ class ExportOrder:
         return self.out / self.name
 
 
-class Converted(NamedTuple):
-    """A model in its canonical ONNX form."""
+class Facts(NamedTuple):
+    """What a user of the model has to know besides the graph."""
 
-    model: onnx.ModelProto
-    data: bytes
+    labels: tuple[str, ...]
+    preprocessing: PreprocessingSpec | None
+    weights_sha256: str
 
 
 class Finished(NamedTuple):
@@ -84,8 +81,17 @@ class Finished(NamedTuple):
     folder: Path | None
     """None after a dry run."""
     version: int
-    sha256: str
     nodes: int
+    report: ParityReport
+
+
+class Artifact(NamedTuple):
+    """Everything that goes into the folder of a version."""
+
+    name: str
+    contest: Contest
+    converted: Converted
+    facts: Facts
     report: ParityReport
 
 
@@ -100,55 +106,51 @@ def export_model(order: ExportOrder, progress: Progress = lambda _: None) -> Fin
         progress(f"opening {order.model}")
         source = open_source(order.model, Path(work), order.signature)
         progress("converting")
-        converted = convert(source, order)
-        contestants = gather_contestants(source, converted.model, converted.data)
-        input_sets = choose_inputs(converted.model, choose_preprocessing(source, order))
-        exactness = judge_exactness(source, contestants.twin, converted.model)
-        report = compare(source, contestants, exactness, converted.data, input_sets, progress=progress)
-        if report.verdict != "agree":
-            raise Disagreement(f"{order.model}: {report.summary} Nothing was published")
-        sha256, nodes = report.onnx_sha256, len(converted.model.graph.node)
+        artifact = build_artifact(order, source, progress)
         if order.dry_run:
-            return Finished(None, order.version or next_version(order.folder), sha256, nodes, report)
+            return finish(artifact, None, order.version or next_version(order.folder))
         progress("publishing")
-        artifact = Artifact(order, source, contestants, converted, input_sets, report)
         folder = publish(order.folder, order.version, partial(write_artifact, artifact))
-        return Finished(folder, int(folder.name), sha256, nodes, report)
+        return finish(artifact, folder, int(folder.name))
 
 
-def convert(source: Source, order: ExportOrder) -> Converted:
-    """Convert, give the graph its interface, spell it canonically, and check it. Raises `CannotExport`."""
-    raw = convert_saved_model(source.saved_model, source.signature, order.opset)
-    check_portable(raw)
-    model = canonicalize(standardize(raw))
-    add_properties(model, source, order)
-    data = to_bytes(model)
-    check_interface(model)
-    check_valid(model, data)
-    return Converted(model, data)
+def build_artifact(order: ExportOrder, source: Source, progress: Progress) -> Artifact:
+    """Convert a source and compare the result. Raises `Disagreement`, `CannotExport` or `UsageError`."""
+    plain = convert_source(source, order.opset)
+    facts = gather_facts(order, source, plain.model)
+    converted = with_properties(plain.model, properties(facts))
+    contest = prepare_contest(source, converted.model, converted.data, converted.model)
+    report = compare(
+        contest, choose_inputs(contest, image_shape(converted.model), facts.preprocessing), progress=progress
+    )
+    if report.verdict != "agree":
+        raise Disagreement(f"{order.model}: {report.summary} Nothing was published")
+    return Artifact(order.name, contest, converted, facts, report)
 
 
-def add_properties(model: onnx.ModelProto, source: Source, order: ExportOrder) -> None:
-    """Write into the file itself what it needs to be understood alone; no times, no places."""
-    import onnx
-
-    labels = choose_labels(source, order, class_count(model))
-    spec = choose_preprocessing(source, order)
-    properties = {
-        "labels": msgspec.json.encode(labels).decode(),
-        "preprocessing": msgspec.json.encode(spec).decode(),
-        "weights_sha256": weights_sha256(source),
-    }
-    onnx.helper.set_model_props(model, properties)
+def finish(artifact: Artifact, folder: Path | None, version: int) -> Finished:
+    """Sum up an export."""
+    return Finished(folder, version, len(artifact.converted.model.graph.node), artifact.report)
 
 
-def class_count(model: onnx.ModelProto) -> int:
-    """Read the number of classes from the graph's output."""
-    return int(model.graph.output[0].type.tensor_type.shape.dim[1].dim_value)
+def gather_facts(order: ExportOrder, source: Source, model: onnx.ModelProto) -> Facts:
+    """Combine what the run recorded with what the order says. Raises `UsageError`."""
+    preprocessing = (source.run.preprocessing if source.run else None) or order.preprocessing
+    if preprocessing is not None:
+        check_frame(model, preprocessing)
+    return Facts(choose_labels(order, source, class_count(model)), preprocessing, weights_sha256(source))
 
 
-def choose_labels(source: Source, order: ExportOrder, classes: int) -> tuple[str, ...]:
-    """Take the labels given, else those trained with, else numbers. Raises `UsageError` where the count is wrong."""
+def check_frame(model: onnx.ModelProto, spec: PreprocessingSpec) -> None:
+    """Refuse a pipeline that makes other images than the model takes. Raises `UsageError`."""
+    frame = (spec.frame_size, spec.frame_size, 1)
+    sides = [side.dim_value for side in model.graph.input[0].type.tensor_type.shape.dim[1:]]
+    if any(side not in (0, expected) for side, expected in zip(sides, frame, strict=True)):
+        raise UsageError(f"the preprocessing makes images of {frame}, the model takes {tuple(sides)}")
+
+
+def choose_labels(order: ExportOrder, source: Source, classes: int) -> tuple[str, ...]:
+    """Take the labels given, else those trained with, else numbers. Raises `UsageError` where they do not fit."""
     labels = order.labels or (source.run.labels if source.run else None) or tuple(map(str, range(classes)))
     if len(labels) != classes:
         raise UsageError(f"{len(labels)} labels were given, but the model has {classes} outputs")
@@ -157,27 +159,21 @@ def choose_labels(source: Source, order: ExportOrder, classes: int) -> tuple[str
     return labels
 
 
-def choose_preprocessing(source: Source, order: ExportOrder) -> PreprocessingSpec | None:
-    """Take the pipeline that the model was trained with, else the one given."""
-    return (source.run.preprocessing if source.run else None) or order.preprocessing
+def properties(facts: Facts) -> dict[str, str]:
+    """Describe the model within its own file; no times and no places, so that the bytes repeat."""
+    return {
+        "labels": msgspec.json.encode(facts.labels).decode(),
+        "preprocessing": msgspec.json.encode(facts.preprocessing).decode(),
+        "weights_sha256": facts.weights_sha256,
+    }
 
 
-def choose_inputs(model: onnx.ModelProto, spec: PreprocessingSpec | None) -> list[InputSet]:
-    """Gather the images to compare on."""
-    shape = image_shape(model)
+def choose_inputs(contest: Contest, shape: tuple[int, int, int], spec: PreprocessingSpec | None) -> list[InputSet]:
+    """Gather the images to compare on: drawings where there is a pipeline, edges, noise, and searched near-ties."""
     drawn = [] if spec is None else [drawn_inputs(read_drawings(), spec)]
-    return [*drawn, edge_inputs(shape), noise_inputs(shape)]
-
-
-class Artifact(NamedTuple):
-    """Everything that goes into the folder of a version."""
-
-    order: ExportOrder
-    source: Source
-    contestants: Contestants
-    converted: Converted
-    input_sets: list[InputSet]
-    report: ParityReport
+    noise = noise_inputs(shape)
+    start = (drawn or [noise])[0].images
+    return [*drawn, edge_inputs(shape), noise, search_near_ties(contest.twin.runtime, start)]
 
 
 def write_artifact(artifact: Artifact, folder: Path, version: int) -> None:
@@ -191,32 +187,30 @@ def write_artifact(artifact: Artifact, folder: Path, version: int) -> None:
 
 def write_examples(artifact: Artifact, folder: Path) -> GoldenFile:
     """Write drawings where the model reads images, else tensors."""
-    tensorflow = artifact.contestants.tensorflow
-    spec = choose_preprocessing(artifact.source, artifact.order)
-    labels = choose_labels(artifact.source, artifact.order, class_count(artifact.converted.model))
+    tensorflow, (labels, spec, _) = artifact.contest.tensorflow, artifact.facts
     if spec is None:
-        return write_golden_tensors(folder, tensorflow, labels, artifact.input_sets[-1])
+        return write_golden_tensors(folder, tensorflow, labels, noise_inputs(image_shape(artifact.converted.model)))
     return write_golden(folder, tensorflow, labels, read_drawings(), spec)
 
 
 def describe(artifact: Artifact, version: int, golden: GoldenFile) -> Manifest:
     """Compose the manifest."""
-    order, source, (model, data), report = artifact.order, artifact.source, artifact.converted, artifact.report
+    (model, data), facts, report = artifact.converted, artifact.facts, artifact.report
     return Manifest(
         schema_version=SCHEMA_VERSION,
-        name=order.name,
+        name=artifact.name,
         version=version,
         created=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         model=ModelFile(file=MODEL_FILE, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data)),
-        weights_sha256=weights_sha256(source),
-        labels=choose_labels(source, order, class_count(model)),
+        weights_sha256=facts.weights_sha256,
+        labels=facts.labels,
         inputs=tuple(map(describe_tensor, model.graph.input)),
         outputs=tuple(map(describe_tensor, model.graph.output)),
-        preprocessing=choose_preprocessing(source, order),
+        preprocessing=facts.preprocessing,
         opset=model.opset_import[0].version,
         ir_version=model.ir_version,
         tools={name: package_version(name) for name in TOOLS},
-        training=source.run,
+        training=artifact.contest.source.run,
         parity=ParityFigures(verdict=report.verdict, report=PARITY_FILE, figures=parity_figures(report)),
         golden=golden,
     )

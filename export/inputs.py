@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from export.runtimes import Images
 from service.contract import PreprocessingSpec
 from service.errors import ImageError
 from service.preprocessing import prepare_image
+
+if TYPE_CHECKING:
+    import onnx
 
 SEED = 20261122
 NOISE_IMAGES = 16
@@ -84,6 +87,12 @@ def noise_inputs(shape: tuple[int, int, int], count: int = NOISE_IMAGES) -> Inpu
     """Make seeded uniform noise in [0, 1); shape (H, W, C)."""
     images = np.random.default_rng(SEED).random((count, *shape), dtype=np.float32)
     return InputSet("noise", images, tuple(f"noise {row}" for row in range(count)))
+
+
+def image_shape(model: onnx.ModelProto) -> tuple[int, int, int]:
+    """Read (H, W, C) from the graph's input; an open side gets one that we choose."""
+    height, width, channels = (side.dim_value for side in model.graph.input[0].type.tensor_type.shape.dim[1:])
+    return height or OPEN_SIDE, width or OPEN_SIDE, channels
 
 
 def read_data(path: Path, shape: tuple[int, int, int], spec: PreprocessingSpec | None) -> InputSet:

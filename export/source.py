@@ -115,7 +115,12 @@ def choose_signature(folder: Path, wanted: str | None) -> str:
 
 
 def list_signatures(folder: Path) -> list[str]:
-    """Read the names of a SavedModel's signatures without loading it. Raises `ArtifactError`."""
+    """Read the names of a SavedModel's signatures. Raises `ArtifactError`."""
+    return sorted(name for name in load_signatures(folder) if not name.startswith("_"))
+
+
+def load_signatures(folder: Path) -> dict[str, Any]:
+    """Read the signatures of a SavedModel without loading it. Raises `ArtifactError`."""
     import_tensorflow()
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from tensorflow.core.protobuf import saved_model_pb2
@@ -126,7 +131,15 @@ def list_signatures(folder: Path) -> list[str]:
     except DecodeError as error:
         raise ArtifactError(f"{folder}: saved_model.pb is damaged or incomplete: save the model again") from error
     served = [graph for graph in saved.meta_graphs if "serve" in graph.meta_info_def.tags]
-    return sorted(name for graph in served for name in graph.signature_def if not name.startswith("_"))
+    return {name: signature for graph in served for name, signature in graph.signature_def.items()}
+
+
+def signature_input(source: Source) -> str:
+    """Read what the model itself calls its one input. Raises `CannotExport` where there are more."""
+    inputs = sorted(load_signatures(source.saved_model)[source.signature].inputs)
+    if len(inputs) != 1:
+        raise CannotExport(f"{source.name}: the signature has inputs {', '.join(inputs) or 'none'}; expected one")
+    return str(inputs[0])
 
 
 def read_run(path: Path) -> TrainingRun | None:

@@ -1,0 +1,77 @@
+"""Brings a foreign ONNX file to the interface that the runtimes expect, and keeps count of where it differed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from export.canonical import to_bytes
+from export.errors import CannotExport
+from export.graph import IMAGE, LOGITS, PROBABILITIES, names_of, standardize
+from export.parity import GateResult, judge_faults
+
+if TYPE_CHECKING:
+    import onnx
+
+
+class Prepared(NamedTuple):
+    """A file ready to run, or why it cannot."""
+
+    model: onnx.ModelProto
+    data: bytes
+    result: GateResult
+    runnable: bool
+
+
+def prepare_file(model: onnx.ModelProto, data: bytes, converted: onnx.ModelProto, input_name: str) -> Prepared:
+    """Compare a file's inputs and outputs with our own conversion's, and give it the same names.
+
+    The input may be called `image`, or as the model itself calls it.
+    """
+    faults = type_faults(model, converted, input_name)
+    if faults:
+        return Prepared(model, data, judge_faults("interface", faults), runnable=False)
+    faults = name_faults(model, input_name)
+    try:
+        ready = model if has_interface(model) else standardize(model)
+    except CannotExport as error:
+        return Prepared(model, data, judge_faults("interface", [*faults, str(error)]), runnable=False)
+    return Prepared(
+        ready, data if ready is model else to_bytes(ready), judge_faults("interface", faults), runnable=True
+    )
+
+
+def has_interface(model: onnx.ModelProto) -> bool:
+    """Say whether the names are ours already."""
+    outputs = {value.name for value in model.graph.output}
+    return [value.name for value in model.graph.input] == [IMAGE] and outputs == {LOGITS, PROBABILITIES}
+
+
+def type_faults(model: onnx.ModelProto, converted: onnx.ModelProto, input_name: str) -> list[str]:
+    """List differences that leave nothing to compare: another number of inputs, another type or shape."""
+    inputs = [value for value in model.graph.input if value.name not in {w.name for w in model.graph.initializer}]
+    if len(inputs) != 1:
+        return [f"the file has inputs {names_of(inputs)}; the model has one, `{input_name}`"]
+    found, expected = describe(inputs[0]), describe(converted.graph.input[0])
+    if found != expected:
+        return [f"the input `{inputs[0].name}` is {found}; the model takes {expected}"]
+    return [
+        f"the output `{value.name}` is {describe(value)}; the model answers {describe(converted.graph.output[0])}"
+        for value in model.graph.output
+        if value.name in (LOGITS, PROBABILITIES) and describe(value) != describe(converted.graph.output[0])
+    ]
+
+
+def name_faults(model: onnx.ModelProto, input_name: str) -> list[str]:
+    """List differences that a client would stumble over, though the graph can be compared."""
+    name = model.graph.input[0].name
+    expected = f"`{IMAGE}`" if input_name == IMAGE else f"`{IMAGE}` or, as the model itself says, `{input_name}`"
+    return [] if name in (IMAGE, input_name) else [f"the input is called `{name}`; expected {expected}"]
+
+
+def describe(value: onnx.ValueInfoProto) -> str:
+    """Type and shape, with `?` for what the caller chooses."""
+    import onnx
+
+    kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
+    sides = [str(side.dim_value or "?") for side in value.type.tensor_type.shape.dim]
+    return f"{kind} ({', '.join(sides)})"

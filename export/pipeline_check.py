@@ -1,0 +1,96 @@
+"""Everything before the model: the pipeline must still make of the golden images what it made at their publishing."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+
+from export.errors import ArtifactError
+from export.parity import GateResult, judge_faults, relative_errors
+from export.runtimes import Runtime
+from service.contract import SCHEMA_VERSION, Golden, GoldenExample, Manifest, PreprocessingSpec
+from service.errors import ImageError
+from service.preprocessing import prepare_image
+
+Document = TypeVar("Document", Manifest, Golden)
+
+MANIFEST_FILE = "manifest.json"
+GOLDEN_TOLERANCE = 1e-5
+"""Of the row's largest logit; the service allows its own runtime as much."""
+
+
+def read_artifact(model_file: Path) -> Manifest | None:
+    """Read the manifest beside an ONNX file, if it was published. Raises `ArtifactError` if they do not fit."""
+    path = model_file.parent / MANIFEST_FILE
+    if not path.is_file():
+        return None
+    manifest = decode(path, path.read_bytes(), Manifest)
+    found = hashlib.sha256(model_file.read_bytes()).hexdigest()
+    if found != manifest.model.sha256:
+        raise ArtifactError(
+            f"{model_file} has sha256 {found[:12]}, its manifest says {manifest.model.sha256[:12]}: export it again"
+        )
+    return manifest
+
+
+def decode(path: Path, data: bytes, kind: type[Document]) -> Document:
+    """Decode a JSON file of the contract. Raises `ArtifactError`."""
+    try:
+        document = msgspec.json.decode(data, type=kind)
+    except msgspec.DecodeError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+    if document.schema_version > SCHEMA_VERSION:
+        raise ArtifactError(f"{path}: schema {document.schema_version}, this version reads up to {SCHEMA_VERSION}")
+    return document
+
+
+def judge_pipeline(
+    folder: Path, manifest: Manifest, trained_with: PreprocessingSpec | None, tensorflow: Runtime
+) -> GateResult | None:
+    """Replay the golden images from their encoded bytes through TensorFlow; None for a model that takes tensors."""
+    spec = manifest.preprocessing
+    if spec is None:
+        return None
+    faults = []
+    if trained_with is not None and trained_with != spec:
+        faults.append(f"the manifest's pipeline is {spec}, the model was trained with {trained_with}")
+    golden = decode(
+        folder / manifest.golden.file, read_checked(folder / manifest.golden.file, manifest.golden.sha256), Golden
+    )
+    images = (folder / manifest.golden.file).parent
+    faults += [
+        fault for example in golden.examples if (fault := replay(images, example, spec, manifest.labels, tensorflow))
+    ]
+    return judge_faults("pipeline", faults)
+
+
+def replay(
+    folder: Path, example: GoldenExample, spec: PreprocessingSpec, labels: tuple[str, ...], tensorflow: Runtime
+) -> str:
+    """Answer one golden image as TensorFlow did; what differs, or nothing."""
+    data = read_checked(folder / example.file, example.sha256)
+    try:
+        tensor = prepare_image(data, spec).tensor
+    except ImageError as error:
+        return f"{example.file}: {error}"
+    logits = tensorflow.answer(tensor[np.newaxis]).logits
+    difference = float(relative_errors(logits, np.array([example.logits]))[0])
+    label = labels[int(logits[0].argmax())]
+    if difference <= GOLDEN_TOLERANCE and label == example.label:
+        return ""
+    return f"{example.file} gives {label} instead of {example.label}, logits {difference:.1e} off"
+
+
+def read_checked(path: Path, sha256: str) -> bytes:
+    """Read a file and hold it against its hash. Raises `ArtifactError`."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ArtifactError(f"{path}: is not the file that was published (its SHA-256 differs)")
+    return data

@@ -1,0 +1,125 @@
+"""A comparison's outcome for its readers: people at a terminal, people on a pull request, and CI."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import msgspec
+import numpy as np
+
+from export.errors import UsageError
+from export.parity import GateResult, ParityReport
+
+if TYPE_CHECKING:
+    from export.verifying import Verified, VerifyOrder
+
+QUESTIONS = {
+    "interface": "Same inputs and outputs?",
+    "pipeline": "Same pixels before the model?",
+    "meaning": "Same function, in float64?",
+    "rounding": "Normal rounding?",
+    "decision": "Same labels?",
+    "probabilities": "Probabilities the softmax of the logits?",
+}
+LISTED_TIES = 5
+
+
+def describe_report(report: ParityReport) -> str:
+    """Answer in a few lines, the sentence first."""
+    lines = [report.summary, ""]
+    for gate, question in QUESTIONS.items():
+        results = [result for result in report.results if result.gate == gate]
+        if results:
+            lines.append(f"  {question:<42} {describe_gate(results)}")
+    if report.first_difference:
+        lines.append(f"  {'First difference':<42} {report.first_difference}")
+    lines += [f"  note: {note}" for note in report.notes]
+    return "\n".join(lines)
+
+
+def describe_gate(results: list[GateResult]) -> str:
+    """Sum up one gate over all input sets and batch sizes."""
+    failed = [result for result in results if not result.passed]
+    if results[0].gate in ("interface", "pipeline"):
+        return f"NO: {failed[0].detail}" if failed else "yes"
+    nearest = max(failed or results, key=lambda result: result.measured / (result.limit or 1))
+    place = f" on {nearest.input_set}, batch {nearest.batch}" if nearest.input_set else ""
+    figure = f"{nearest.measured:.2g} {nearest.unit}".strip()
+    if not failed:
+        return f"yes ({figure} at most, limit {nearest.limit:.2g}{place})"
+    return f"NO: {figure}, limit {nearest.limit:.2g}{place}; {len(failed)} of {len(results)} checks fail"
+
+
+def write_reports(
+    verified: Verified, order: VerifyOrder, folder: Path | None, junit: Path | None, markdown: Path | None
+) -> None:
+    """Write the reports that were asked for. Raises `UsageError` where a place cannot be written."""
+    try:
+        if folder is not None:
+            write_folder(folder, verified, order)
+        if junit is not None:
+            junit.parent.mkdir(parents=True, exist_ok=True)
+            junit.write_bytes(to_junit(verified.report))
+        if markdown is not None:
+            markdown.parent.mkdir(parents=True, exist_ok=True)
+            with markdown.open("a", encoding="utf-8") as file:
+                file.write(to_markdown(verified.report))
+    except OSError as error:
+        raise UsageError(f"{error.filename}: the report cannot be written: {error.strerror}") from error
+
+
+def write_folder(folder: Path, verified: Verified, order: VerifyOrder) -> None:
+    """Write `parity.json` and, where the two disagree, what it takes to see it again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "parity.json").write_bytes(msgspec.json.format(msgspec.json.encode(verified.report), indent=1) + b"\n")
+    if verified.report.verdict == "agree" or verified.model is None or verified.images is None:
+        return
+    np.savez(folder / "worst.npz", images=verified.images)
+    (folder / "model.onnx").write_bytes(verified.model.data)
+    command = ["livedigit", "verify", order.model, str(folder / "model.onnx"), "--data", str(folder / "worst.npz")]
+    text = (
+        f"# Reproduction\n\n{verified.report.summary}\n\n    {shlex.join(command)}\n\n"
+        "The first image of `worst.npz` is the worst.\n"
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def to_junit(report: ParityReport) -> bytes:
+    """Write a test case for each gate, input set and batch size."""
+    failures = sum(not result.passed for result in report.results)
+    suite = ET.Element(
+        "testsuite", name="parity", tests=str(len(report.results)), failures=str(failures), time=str(report.duration_s)
+    )
+    for result in report.results:
+        name = " ".join(filter(None, (result.gate, result.input_set, f"batch {result.batch}" if result.batch else "")))
+        case = ET.SubElement(suite, "testcase", classname=f"parity.{result.gate}", name=name)
+        if not result.passed:
+            message = f"{result.measured:.3g} {result.unit}, limit {result.limit:.3g}"
+            failure = ET.SubElement(case, "failure", message=message)
+            failure.text = "\n".join(filter(None, (report.summary, result.detail, f"worst row: {result.worst_row}")))
+    return bytes(ET.tostring(suite, encoding="utf-8", xml_declaration=True))
+
+
+def to_markdown(report: ParityReport) -> str:
+    """Write a summary for a pull request or a job's page."""
+    sign = "✅" if report.verdict == "agree" else "❌"
+    rows = [
+        f"| {question} | {describe_gate(results)} |"
+        for gate, question in QUESTIONS.items()
+        if (results := [result for result in report.results if result.gate == gate])
+    ]
+    compared = ", ".join(f"{each.name} ({each.images})" for each in report.inputs) or "nothing"
+    ties = report.near_ties[:LISTED_TIES]
+    listed = [f"- {tie.input_set} row {tie.row}: margin {tie.margin:.2g}" + " (turned)" * tie.flipped for tie in ties]
+    sections = [
+        f"## {sign} {report.model} and ONNX {report.verdict}\n\n{report.summary}",
+        "| Question | Answer |\n|---|---|\n" + "\n".join(rows),
+        f"First difference: {report.first_difference}" if report.first_difference else "",
+        f"Compared on {compared}; batch sizes {', '.join(map(str, report.batches)) or 'none'}",
+        "\n".join(f"Note: {note}." for note in report.notes),
+        f"{len(report.near_ties)} near-ties, among them:\n\n" + "\n".join(listed) if ties else "",
+    ]
+    return "\n\n".join(filter(None, sections)) + "\n"

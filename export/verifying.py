@@ -1,0 +1,150 @@
+"""Holds any ONNX file against the Keras model that it is said to be."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from export.check import check_portable, read_onnx
+from export.compare import BATCHES, Contest, Progress, compare, describe_environment, prepare_contest
+from export.conversion import Converted, convert_source
+from export.inputs import InputSet, drawn_inputs, edge_inputs, image_shape, noise_inputs, read_data, read_drawings
+from export.interface import Prepared, prepare_file
+from export.localize import find_culprit
+from export.near_ties import search_near_ties
+from export.parity import NO_DIFFERENCES, GateResult, ParityReport, summarize, worst
+from export.pipeline_check import judge_pipeline, read_artifact
+from export.runtimes import Images
+from export.source import Source, open_source, signature_input
+from service.contract import SCHEMA_VERSION, Manifest, PreprocessingSpec
+from service.preprocessing import DIGITS
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOrder:
+    """What to compare with what, on what."""
+
+    model: str
+    onnx: Path
+    data: Path | None = None
+    batches: tuple[int, ...] = BATCHES
+    signature: str | None = None
+
+
+class Verified(NamedTuple):
+    """A comparison, and what a reproduction needs."""
+
+    report: ParityReport
+    model: Prepared | None
+    images: Images | None
+    """The rows that went furthest past a limit, or the first ones."""
+
+
+def verify_model(order: VerifyOrder, progress: Progress = lambda _: None) -> Verified:
+    """Compare an ONNX file with a model. A disagreement is in the report, not raised.
+
+    Raises `UsageError`, `CannotExport` (either cannot be compared) or `ArtifactError`.
+    """
+    given = read_onnx(order.onnx)
+    check_portable(given)
+    manifest = read_artifact(order.onnx)
+    with tempfile.TemporaryDirectory(prefix="livedigit-verify-") as work:
+        progress(f"opening {order.model}")
+        source = open_source(order.model, Path(work), order.signature)
+        progress("converting the model anew, to learn what a conversion has to round")
+        converted = convert_source(source)
+        prepared = prepare_file(given, order.onnx.read_bytes(), converted.model, signature_input(source))
+        if not prepared.runnable:
+            return Verified(refuse_interface(source, prepared), None, None)
+        contest = prepare_contest(source, prepared.model, prepared.data, converted.model)
+        earlier = [prepared.result, *judge_published(order.onnx.parent, manifest, contest)]
+        input_sets = gather_inputs(order, contest, converted, manifest)
+        report = compare(contest, input_sets, order.batches, tuple(earlier), progress)
+        images = worst_images(report, input_sets)
+        if report.verdict == "disagree":
+            progress("looking for the first layer that differs")
+            report = localize(report, contest, prepared, images)
+        return Verified(report, prepared, images)
+
+
+def refuse_interface(source: Source, prepared: Prepared) -> ParityReport:
+    """Report a file that cannot even be asked."""
+    return ParityReport(
+        schema_version=SCHEMA_VERSION,
+        verdict="disagree",
+        summary=summarize([prepared.result], NO_DIFFERENCES),
+        model=source.name,
+        onnx_sha256=hashlib.sha256(prepared.data).hexdigest(),
+        float64_twin="",
+        notes=(),
+        inputs=(),
+        batches=(),
+        differences=NO_DIFFERENCES,
+        results=(prepared.result,),
+        near_ties=(),
+        environment=describe_environment(),
+        duration_s=0.0,
+    )
+
+
+def judge_published(folder: Path, manifest: Manifest | None, contest: Contest) -> list[GateResult]:
+    """Check the pipeline of a published artifact; nothing for a lone file."""
+    if manifest is None:
+        return []
+    trained_with = contest.source.run.preprocessing if contest.source.run else None
+    result = judge_pipeline(folder, manifest, trained_with, contest.tensorflow)
+    return [result] if result else []
+
+
+def gather_inputs(
+    order: VerifyOrder, contest: Contest, converted: Converted, manifest: Manifest | None
+) -> list[InputSet]:
+    """Gather the images to compare on; the user's own come first."""
+    shape = image_shape(converted.model)
+    spec = choose_spec(contest.source, manifest, shape)
+    given = [read_data(order.data, shape, spec)] if order.data else []
+    drawn = [drawn_inputs(read_drawings(), spec)] if spec else []
+    noise = noise_inputs(shape)
+    start = (drawn or [noise])[0].images
+    return [*given, *drawn, edge_inputs(shape), noise, search_near_ties(contest.twin.runtime, start)]
+
+
+def choose_spec(source: Source, manifest: Manifest | None, shape: tuple[int, int, int]) -> PreprocessingSpec | None:
+    """Take the pipeline that the run or the manifest names; else the digits' own, where the model takes its frame."""
+    if source.run is not None:
+        return source.run.preprocessing
+    if manifest is not None:
+        return manifest.preprocessing
+    return DIGITS if shape == (DIGITS.frame_size, DIGITS.frame_size, 1) else None
+
+
+def worst_images(report: ParityReport, input_sets: list[InputSet]) -> Images:
+    """Pick the image that went furthest past a limit, and its neighbours."""
+    by_name = {inputs.name: inputs.images for inputs in input_sets}
+    failed = [result for result in report.results if not result.passed and result.input_set in by_name]
+    result = next(
+        (found for gate in ("meaning", "probabilities", "rounding", "decision") if (found := worst(failed, gate))), None
+    )
+    if result is None:
+        return input_sets[0].images
+    images = by_name[result.input_set]
+    return np.roll(images, -(result.worst_row % len(images)), axis=0)
+
+
+def localize(report: ParityReport, contest: Contest, prepared: Prepared, images: Images) -> ParityReport:
+    """Add the first layer that differs, where the graph does and Keras can show its layers."""
+    meaning_failed = any(result.gate == "meaning" and not result.passed for result in report.results)
+    if not meaning_failed or contest.source.keras_model is None:
+        return report
+    culprit = find_culprit(contest.source.keras_model, prepared.model, images, contest.meaning_limit)
+    if culprit is None:
+        return report
+    where = str(culprit)
+    summary = summarize(list(report.results), report.differences, where)
+    return msgspec.structs.replace(report, first_difference=where, summary=summary)

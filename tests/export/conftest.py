@@ -1,0 +1,75 @@
+"""One exported model, shared by the whole folder: TensorFlow and a conversion take seconds each."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+class Exported(NamedTuple):
+    """A Keras model with what the exporter makes of it."""
+
+    model: Any
+    keras_file: Path
+    source: Any
+    converted: Any
+    contest: Any
+
+
+@pytest.fixture(scope="session")
+def zoo() -> ModuleType:
+    """The builders of `zoo.py`."""
+    from export.quiet import import_tensorflow
+
+    import_tensorflow()
+    specification = importlib.util.spec_from_file_location("zoo", HERE / "zoo.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def export_from_zoo(zoo: ModuleType, name: str, folder: Path) -> Exported:
+    from export.compare import prepare_contest
+    from export.conversion import convert_source
+    from export.source import open_source
+
+    model = zoo.build(getattr(zoo, name), seed=3)
+    keras_file = folder / f"{name}.keras"
+    model.save(keras_file)
+    source = open_source(str(keras_file), folder)
+    converted = convert_source(source)
+    return Exported(model, keras_file, source, converted, prepare_contest(source, *converted, converted.model))
+
+
+@pytest.fixture(scope="session")
+def digits(zoo: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The project's network with random weights."""
+    return export_from_zoo(zoo, "digits", tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="session")
+def normalized(zoo: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """A network with batch normalization and global pooling."""
+    return export_from_zoo(zoo, "batch_normalization", tmp_path_factory.mktemp("normalized"))
+
+
+@pytest.fixture(scope="session")
+def published(digits: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits network as an artifact."""
+    from export.exporting import ExportOrder, export_model
+    from service.preprocessing import DIGITS
+
+    order = ExportOrder(
+        model=str(digits.keras_file), name="digits", out=tmp_path_factory.mktemp("models"), preprocessing=DIGITS
+    )
+    folder = export_model(order).folder
+    assert folder is not None
+    return folder
