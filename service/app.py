@@ -39,6 +39,7 @@ from service.routes.predict import predict
 from service.settings import Settings, load_settings, web_folder
 from service.state import Service
 from service.telemetry import Telemetry
+from service.tracing import tracing_plugins
 from service.workroom import Workroom
 
 logger = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         lifespan=[run_service],
         logging_config=None,
         openapi_config=openapi_config(),
+        plugins=tracing_plugins(settings),
         guards=[require_key] if settings.api_keys else [],
         middleware=rate_limit(settings),
         allowed_hosts=allowed_hosts(settings),

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from types import FrameType
 
+import uvicorn
 from litestar import Litestar
 
+from service.door import see_everybody_out
 from service.state import Service
 
 logger = logging.getLogger(__name__)
@@ -66,7 +68,7 @@ class Refresher:
 
 
 def drain_before_exit(service: Service, loop: asyncio.AbstractEventLoop) -> None:
-    """On SIGTERM first say 'not ready' for `drain_s`, then let the web server stop.
+    """On SIGTERM first say 'not ready' for `drain_s`, then see everybody out, then let the web server stop.
 
     uvicorn closes its listener the moment it is told to stop, so that a load balancer would learn of it from refused
     connections (seen with 0.51). While draining, every answer closes its connection, so that clients move on.
@@ -74,12 +76,22 @@ def drain_before_exit(service: Service, loop: asyncio.AbstractEventLoop) -> None
     stop = signal.getsignal(signal.SIGTERM)
     if not callable(stop):
         return
+    leaving: set[asyncio.Task[None]] = set()
+
+    async def leave(number: int, frame: FrameType | None) -> None:
+        await asyncio.sleep(service.settings.drain_s)
+        server = getattr(stop, "__self__", None)
+        try:
+            if isinstance(server, uvicorn.Server):
+                await see_everybody_out(server)
+        finally:
+            stop(number, frame)
 
     def drain(number: int, frame: FrameType | None) -> None:
         if service.is_draining:
             return
         service.is_draining = True
         logger.info("stopping: not ready from now on, closing the door in %g s", service.settings.drain_s)
-        loop.call_soon_threadsafe(loop.call_later, service.settings.drain_s, stop, number, frame)
+        loop.call_soon_threadsafe(lambda: leaving.add(loop.create_task(leave(number, frame))))
 
     signal.signal(signal.SIGTERM, drain)

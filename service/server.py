@@ -7,12 +7,14 @@ import os
 import signal
 import socket
 import tempfile
+import time
 from typing import Any
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app
+from service.door import bar
 from service.errors import LiveDigitError
 from service.logs import log_config
 from service.metrics import MULTIPROCESS_DIR
@@ -61,7 +63,28 @@ def serve_with_workers(settings: Settings, listener: socket.socket) -> None:
             "service.app:create_app", factory=True, workers=settings.workers, **uvicorn_options(settings)
         )
         announce(listener)
-        Multiprocess(config, sockets=[listener]).run()
+        Supervisor(config, listener, settings.drain_s).run()
+
+
+class Supervisor(Multiprocess):
+    """uvicorn's supervisor; it bars the door that its workers share, and hands SIGHUP on instead of restarting them."""
+
+    def __init__(self, config: ServiceConfig, listener: socket.socket, drain_s: float) -> None:
+        super().__init__(config, sockets=[listener])
+        self._listener = listener
+        self._drain_s = drain_s
+
+    def terminate_all(self) -> None:
+        """Tell the workers to leave, and bar the door when they start to."""
+        super().terminate_all()
+        time.sleep(self._drain_s)
+        bar(self._listener.fileno())
+
+    def handle_hup(self) -> None:
+        """Have every worker look for a new version; one that is just starting reads the newest anyway."""
+        for process in self.processes:
+            if process.pid is not None and process.is_ready():
+                os.kill(process.pid, signal.SIGHUP)
 
 
 def uvicorn_options(settings: Settings) -> dict[str, Any]:

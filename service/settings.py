@@ -82,6 +82,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"], Meta(description="Least severe level that is logged.")
     ] = "info"
     log_format: Annotated[Literal["console", "json"], Meta(description="How log lines are written.")] = "console"
+    otel: Annotated[
+        bool, Meta(description="Trace requests with OpenTelemetry, sent where the OTEL_* variables say.")
+    ] = False
     access_log: Annotated[bool, Meta(description="Log a line per request.")] = False
 
 

@@ -1,0 +1,109 @@
+"""What must not be lost: requests that have reached the machine when the server stops, and workers when it swaps."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.door import bar, is_barred
+from service.protocol import is_readable
+
+PATIENCE_S = 60
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+def is_let_in(address: tuple[str, int]) -> bool:
+    """Over loopback a handshake is done before `connect` returns."""
+    with socket.socket() as newcomer:
+        newcomer.setblocking(False)
+        newcomer.connect_ex(address)
+        try:
+            newcomer.getpeername()
+        except OSError:
+            return False
+        return True
+
+
+def test_a_barred_door_lets_nobody_in_and_keeps_who_waits(listener):
+    address = listener.getsockname()
+    with socket.create_connection(address) as waiting:
+        waiting.sendall(b"before")
+        assert is_let_in(address)
+        assert not is_barred(listener.fileno())
+        bar(listener.fileno())
+        assert is_barred(listener.fileno())
+        assert not is_let_in(address)
+        accepted, _ = listener.accept()
+        with accepted:
+            waiting.sendall(b" and after")
+            waiting.shutdown(socket.SHUT_WR)
+            assert read_to_end(accepted) == b"before and after"
+
+
+def test_a_queue_is_readable_until_it_is_empty(listener):
+    assert not is_readable(listener.fileno())
+    with socket.create_connection(listener.getsockname()):
+        assert is_readable(listener.fileno())
+        listener.accept()[0].close()
+        assert not is_readable(listener.fileno())
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_request_that_has_begun_to_arrive_is_answered_after_sigterm(start_server, seven, encode, workers):
+    server = start_server("--workers", workers)
+    body = json.dumps({"image": base64.b64encode(encode(seven)).decode()}).encode()
+    head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(head[:20].encode())
+        server.process.terminate()
+        wait_until(lambda: "Shutting down" in server.output)
+        connection.sendall(head[20:].encode() + body)
+        answer = read_to_end(connection)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in answer
+    assert server.process.wait(PATIENCE_S) == 0
+
+
+def publish_copy(models_dir: Path, version: int) -> None:
+    """Publish version 1 once more under another number."""
+    copy = models_dir / "digits" / f".{version}"
+    shutil.copytree(models_dir / "digits/1", copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "version": version}))
+    copy.rename(models_dir / "digits" / str(version))
+
+
+def test_sighup_swaps_the_model_in_every_worker_and_restarts_none(start_server, models_dir):
+    server = start_server("--workers", "2", "--models-dir", str(models_dir))
+    wait_until(lambda: server.output.count("Application startup complete") == 2)
+    publish_copy(models_dir, 2)
+    os.kill(server.process.pid, signal.SIGHUP)
+    # Once when the supervisor checks the model, and once in each worker.
+    assert server.output.count("serving digits version 1") == 3
+    wait_until(lambda: server.output.count("serving digits version 2") == 2)
+    assert server.output.count("Started server process") == 2
