@@ -70,7 +70,7 @@ def assess(
     mnist = answer_mnist(classify, data_dir)
     answered = {"MNIST": mnist}
     strokes = None
-    if find_pen_file(data_dir):
+    if data_dir is None or find_pen_file(data_dir):
         pen_digits, _ = load_pen_digits(data_dir)
         asked = [digit for digit in pen_digits if all_writers or digit.writer in HELD_OUT_WRITERS]
         strokes, answered["pen strokes"] = assess_strokes(classify, asked, report)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,11 +19,6 @@ DATA_DIR = click.option(
     envvar="LIVEDIGIT_DATA_DIR",
     help="Folder with the data sets; without it they are downloaded.  [env: LIVEDIGIT_DATA_DIR]",
 )
-
-
-def quiet_tensorflow() -> None:
-    """Leave TensorFlow's greetings out, where the user has not asked for them."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @click.command()
@@ -53,13 +47,14 @@ def train(
     resume: bool,
 ) -> None:
     """Train the digit classifier and write it as a SavedModel with its run.json."""
-    quiet_tensorflow()
-    from training import config
+    from training.config import find_recipe
+    from training.quiet import import_tensorflow
+
+    chosen = find_recipe(recipe, epochs)
+    import_tensorflow()
     from training import train as training
 
-    order = training.Order(
-        config.find_recipe(recipe, epochs), data_dir, out, name, version or training.choose_version(out, name), seed
-    )
+    order = training.Order(chosen, data_dir, out, name, version or training.choose_version(out, name), seed)
     run = training.train(order, resume, click.echo)
     click.echo(f"{order.target}: {run.metrics['mnist_test_accuracy']:.2%} on the MNIST test set")
 
@@ -79,7 +74,6 @@ def evaluate(model: Path, data_dir: Path | None, all_writers: bool, out: Path | 
 
     MODEL is the folder of a SavedModel or of a published artifact.
     """
-    quiet_tensorflow()
     import msgspec
 
     from training.assessment import assess

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from service.contract import DatasetRecord
 from service.preprocessing import DIGITS, prepare_grey, scale_levels
 from training.errors import DataError
+from training.lzw import unpack_compress
 
 Split = Literal["train", "test"]
 Pixels = NDArray[np.uint8]
@@ -87,8 +88,8 @@ def find_mnist(data_dir: Path, split: Split) -> tuple[Path, ...]:
 
 
 def find_packed(folder: Path, name: str) -> Path | None:
-    """Find a file, gzipped or not."""
-    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
+    """Find a file, packed or not."""
+    return next((path for suffix in ("", ".gz", ".Z") if (path := folder / f"{name}{suffix}").is_file()), None)
 
 
 def read_mnist(files: tuple[Path, ...], split: Split) -> Digits:
@@ -122,12 +123,11 @@ def read_idx(path: Path) -> Pixels:
 
 
 def read_unpacked(path: Path) -> bytes:
-    """Read a file, through gzip where its name says so. Raises `DataError`."""
-    opener = gzip.open if path.suffix == ".gz" else open
+    """Read a file, unpacked as its name says. Raises `DataError`."""
+    unpack = {".gz": gzip.decompress, ".Z": unpack_compress}.get(path.suffix, bytes)
     try:
-        with opener(path, "rb") as file:
-            return file.read()
-    except (OSError, EOFError, zlib.error) as error:
+        return unpack(path.read_bytes())
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path}: damaged or cut short ({error}): download it again") from error
 
 
@@ -199,8 +199,8 @@ def download_mnist(url: str = MNIST_URL, cache_dir: Path | None = None) -> Path:
     return path.parent
 
 
-def download(url: str, sha256: str, folder: str, cache_dir: Path | None) -> Path:
-    """Fetch one file into a folder of the cache and check its hash. Raises `DataError`."""
+def download(url: str, sha256: str | None, folder: str, cache_dir: Path | None) -> Path:
+    """Fetch one file into a folder of the cache, and check its hash where one is given. Raises `DataError`."""
     from keras.utils import get_file
 
     try:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from training.data import Pixels, tensor_from_images
 from training.errors import ModelUnreadable
+from training.quiet import import_tensorflow
 
 BATCH = 500
 
@@ -38,6 +39,7 @@ def in_batches(run: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Cla
 
 def load_saved_model(folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """Load the endpoint `serve` of a SavedModel. Raises `ModelUnreadable`."""
+    import_tensorflow()
     import tensorflow as tf
 
     try:

@@ -220,7 +220,7 @@ def describe_run(
         weights_sha256=hash_weights(model.get_weights()),
         labels=LABELS,
         preprocessing=DIGITS,
-        config=msgspec.to_builtins(order.recipe),
+        config=msgspec.json.decode(msgspec.json.encode(order.recipe)),
         datasets=datasets,
         metrics={name: round(value, 6) for name, value in metrics.items()},
         tools={name: package_version(name) for name in TOOLS},

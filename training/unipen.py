@@ -6,6 +6,7 @@ the UNIPEN format, I. Guyon et al., 1994.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -14,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract import DatasetRecord
-from training.data import find_packed, hash_file, read_unpacked
+from training.data import download, find_packed, hash_file, read_unpacked
 from training.errors import DataError
 
 PEN_FILE = "pendigits-orig.tra"
+PEN_URL = f"https://archive.ics.uci.edu/ml/machine-learning-databases/pendigits/{PEN_FILE}.Z"
+PEN_SHA256 = "a66225d68d7d68591e62944df1ad33b3f5aa608e2df2505844b41f5568a80da4"
+"""Of the recording when unpacked."""
 TABLET_SIZE = 500
 """Side of the square in which the writers wrote, in the recording's units."""
 
@@ -35,12 +39,15 @@ class PenDigit(NamedTuple):
 
 
 def load_pen_digits(data_dir: Path | None) -> tuple[list[PenDigit], DatasetRecord]:
-    """Read the 30 training writers from `data_dir` or its folder `pendigits`. Raises `DataError`."""
-    path = find_pen_file(data_dir)
+    """Read the 30 training writers from `data_dir` or its folder `pendigits`; None downloads the recording.
+
+    Raises `DataError`.
+    """
+    path = find_pen_file(data_dir) if data_dir else download_pen_file()
     if path is None:
         raise DataError(
-            f"{data_dir or 'no --data-dir'}: no {PEN_FILE} or {PEN_FILE}.gz here or in its folder pendigits: get "
-            "pendigits-orig.tra.Z from https://archive.ics.uci.edu/dataset/81 and unpack it (`gzip -d`)"
+            f"{data_dir}: no {PEN_FILE}, {PEN_FILE}.gz or {PEN_FILE}.Z here or in its folder pendigits: "
+            f"fetch {PEN_URL}, or name no folder to have everything downloaded"
         )
     digits = parse_unipen(read_unpacked(path).decode("ascii", errors="replace"), path)
     record = DatasetRecord(
@@ -52,10 +59,20 @@ def load_pen_digits(data_dir: Path | None) -> tuple[list[PenDigit], DatasetRecor
     return digits, record
 
 
-def find_pen_file(data_dir: Path | None) -> Path | None:
+def find_pen_file(data_dir: Path) -> Path | None:
     """Find the recording in `data_dir` or its folder `pendigits`."""
-    folders = (data_dir, data_dir / "pendigits") if data_dir else ()
-    return next((path for folder in folders if (path := find_packed(folder, PEN_FILE))), None)
+    return next(
+        (path for folder in (data_dir, data_dir / "pendigits") if (path := find_packed(folder, PEN_FILE))), None
+    )
+
+
+def download_pen_file(url: str = PEN_URL, cache_dir: Path | None = None) -> Path:
+    """Fetch the recording into the cache where it is not yet there. Raises `DataError`."""
+    path = download(url, None, "pendigits", cache_dir)
+    if hashlib.sha256(read_unpacked(path)).hexdigest() != PEN_SHA256:
+        path.unlink()
+        raise DataError(f"{url}: not the recording that was expected: fetch it by other means and use --data-dir")
+    return path
 
 
 def parse_unipen(text: str, path: Path) -> list[PenDigit]:

@@ -24,6 +24,26 @@ def paint_bars(labels: np.ndarray) -> np.ndarray:
     return images
 
 
+def write_recording(path: Path) -> None:
+    """Ten slanted bars by each of four writers, two of whom the recipes hold out."""
+    segments = []
+    for writer in (1, 2, 5, 10):
+        for label in range(10):
+            points = "\n".join(f" {150 + writer + 4 * label * step} {400 - 30 * step}" for step in range(8))
+            segments.append(
+                f'.SEGMENT DIGIT 0 ? "{label}"\n.COMMENT {label} {writer} 1\n.PEN_DOWN\n{points}\n.PEN_UP\n.DT 100\n'
+            )
+    path.write_text("\n".join(segments))
+
+
+@pytest.fixture
+def tiny_data(tiny_mnist: Path) -> Path:
+    """The same folder with pen strokes."""
+    (tiny_mnist / "pendigits").mkdir()
+    write_recording(tiny_mnist / "pendigits" / "pendigits-orig.tra")
+    return tiny_mnist
+
+
 @pytest.fixture
 def tiny_mnist(tmp_path: Path) -> Path:
     """A folder with 320 + 40 bars in MNIST's files."""

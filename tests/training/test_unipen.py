@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from training.errors import DataError
-from training.unipen import load_pen_digits, parse_unipen
+from training.unipen import download_pen_file, load_pen_digits, parse_unipen
 
 RECORDING = """.INCLUDE dene.doc
 .HIERARCHY DIGIT
@@ -63,6 +63,14 @@ def test_another_kind_of_file_is_refused() -> None:
 def test_a_missing_recording_says_where_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"archive\.ics\.uci\.edu"):
         load_pen_digits(tmp_path)
+
+
+@pytest.mark.tensorflow
+def test_a_download_of_something_else_is_refused_and_removed(tmp_path: Path) -> None:
+    (tmp_path / "pendigits-orig.tra").write_text(RECORDING)
+    with pytest.raises(DataError, match="not the recording"):
+        download_pen_file((tmp_path / "pendigits-orig.tra").as_uri(), tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("*.tra"))
 
 
 @pytest.mark.data

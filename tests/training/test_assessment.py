@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from training.assessment import assess
+from training.cli import evaluate
+from training.errors import ModelUnreadable
+from training.runners import load_classifier
+
+if TYPE_CHECKING:
+    from training.data import Pixels
+
+
+def answer_threes(images: Pixels) -> np.ndarray:
+    """A model that takes everything for a 3, and is surer the more ink there is."""
+    certainty = 0.5 + images.mean(axis=(1, 2)) / 600
+    probabilities = np.repeat(((1 - certainty) / 9)[:, None], 10, axis=1)
+    probabilities[:, 3] = certainty
+    return probabilities.astype(np.float32)
+
+
+def ignore(_: str) -> None:
+    pass
+
+
+def test_figures_cover_both_data_sets_and_every_condition(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.assessment.draw_rest.__defaults__", (16,))
+    figures, answered = assess(answer_threes, "threes", tiny_data, all_writers=False, report=ignore)
+    assert figures.mnist.accuracy == pytest.approx(0.1)
+    assert len(figures.mnist_worst) == 36
+    assert figures.strokes is not None
+    assert figures.strokes.writers == (5, 10)
+    assert figures.strokes.plain.examples == 40
+    assert figures.strokes.worst_writer == pytest.approx(0.1)
+    assert len(figures.strokes.by_condition) == 8
+    assert set(figures.strokes.rejection) == {"all", "taps", "scribble", "symbol", "pair"}
+    assert set(answered) == {"MNIST", "pen strokes"}
+
+
+def test_all_writers_can_be_asked_about(tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.assessment.draw_rest.__defaults__", (16,))
+    figures, _ = assess(answer_threes, "threes", tiny_data, all_writers=True, report=ignore)
+    assert figures.strokes is not None
+    assert figures.strokes.writers == (1, 2, 5, 10)
+
+
+def test_pen_strokes_may_be_missing(tiny_mnist: Path) -> None:
+    figures, answered = assess(answer_threes, "threes", tiny_mnist, all_writers=False, report=ignore)
+    assert figures.strokes is None
+    assert set(answered) == {"MNIST"}
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnreadable, match="neither a SavedModel"):
+        load_classifier(tmp_path)
+
+
+def test_a_damaged_onnx_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(ModelUnreadable, match=r"model\.onnx") as caught:
+        load_classifier(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.tensorflow
+def test_a_damaged_saved_model_is_named(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"no graph")
+    with pytest.raises(ModelUnreadable, match="serve"):
+        load_classifier(tmp_path)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_the_command_reads_a_saved_model_and_writes_report_and_picture(tiny_mnist: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    from training.model import build_model
+    from training.saved_model import write_saved_model
+
+    model = tmp_path / "bars" / "1"
+    write_saved_model(build_model(), model)
+    result = CliRunner().invoke(
+        evaluate, [str(model), "--data-dir", str(tiny_mnist), "--out", str(tmp_path / "report"), "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    printed = json.loads(result.stdout)
+    assert printed == json.loads((tmp_path / "report" / "report.json").read_text())
+    assert printed["model"] == "bars/1"
+    assert printed["mnist"]["examples"] == 40
+    with Image.open(tmp_path / "report" / "report.png") as picture:
+        assert picture.width > 1000
+
+
+@pytest.mark.data
+def test_the_published_model_scores_as_its_record_says(data_dir: Path, repo_root: Path) -> None:
+    """The figures of the model card are those of the file that is served."""
+    import msgspec
+
+    from service.contract import Manifest
+    from training.assessment import answer_mnist
+    from training.evaluate import score_answers
+
+    folder = max((repo_root / "artifacts/models/digits").glob("[0-9]*"), key=lambda path: int(path.name))
+    manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=Manifest)
+    assert manifest.training is not None
+    answered = answer_mnist(load_classifier(folder), data_dir)
+    scores = score_answers(answered.probabilities, answered.digits.labels)
+    # Rounding may decide a near-tie differently from TensorFlow.
+    assert scores.errors == pytest.approx(manifest.training.metrics["mnist_test_errors"], abs=1)

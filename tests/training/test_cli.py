@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from training.cli import evaluate, train
+from training.config import RECIPES, find_recipe
+from training.errors import ModelUnreadable, UnknownRecipe
+
+
+def modules_after(statement: str) -> set[str]:
+    """The top-level packages that a fresh interpreter has loaded."""
+    program = f"{statement}\nimport sys\nprint(*sorted({{name.partition('.')[0] for name in sys.modules}}))"
+    output = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    return set(output.split())
+
+
+def test_the_commands_load_nothing_heavy_before_they_run() -> None:
+    loaded = modules_after("import training.cli")
+    assert loaded.isdisjoint({"tensorflow", "keras", "numpy", "scipy", "PIL", "matplotlib", "onnxruntime"})
+
+
+def test_evaluating_an_artifact_needs_no_tensorflow() -> None:
+    assert modules_after("import training.assessment, training.runners").isdisjoint({"tensorflow", "keras"})
+
+
+@pytest.mark.parametrize("command", [train, evaluate], ids=["train", "evaluate"])
+def test_help_names_the_data_folder(command: object) -> None:
+    result = CliRunner().invoke(command, ["--help"])
+    assert result.exit_code == 0
+    assert "LIVEDIGIT_DATA_DIR" in result.output
+
+
+def test_an_unknown_recipe_is_answered_with_the_known_ones() -> None:
+    result = CliRunner().invoke(train, ["--recipe", "soup"])
+    assert isinstance(result.exception, UnknownRecipe)
+    assert result.exception.exit_code == 2
+    assert all(name in str(result.exception) for name in RECIPES)
+
+
+def test_evaluating_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
+    result = CliRunner().invoke(evaluate, [str(tmp_path), "--data-dir", str(tmp_path)])
+    assert isinstance(result.exception, ModelUnreadable)
+
+
+def test_a_recipe_takes_another_number_of_epochs() -> None:
+    assert find_recipe("baseline", 3).epochs == 3
+    assert find_recipe("baseline").epochs == RECIPES["baseline"].epochs
+
+
+def test_the_held_out_recipe_differs_only_in_what_it_learns_from() -> None:
+    import msgspec
+
+    whole, held_out = (msgspec.to_builtins(RECIPES[name]) for name in ("strokes", "strokes-held-out"))
+    differing = {field for field in whole if whole[field] != held_out[field]}
+    assert differing - {"temperature", "uncertain_threshold"} == {"name", "validation_share", "held_out_writers"}
