@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 from pathlib import Path
 from typing import TypeVar
 
@@ -61,6 +62,51 @@ def choose_version(models_dir: Path, name: str, wanted: int = 0) -> int:
     if version not in versions:
         raise ModelNotFound(f"{models_dir / name} holds versions {versions}, not {version}")
     return version
+
+
+def pin_version(models_dir: Path, name: str, version: int) -> None:
+    """Make a version the served one. Raises `ModelNotFound` or `ArtifactError`."""
+    choose_version(models_dir, name, version)
+    path = models_dir / name / PIN
+    temporary = path.with_suffix(".new")
+    try:
+        temporary.write_text(f"{version}\n", encoding="ascii")
+        temporary.replace(path)
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror}") from error
+
+
+def remove_pin(models_dir: Path, name: str) -> None:
+    """Let the highest version be the served one. Raises `ArtifactError`."""
+    path = models_dir / name / PIN
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror}") from error
+
+
+def previous_version(models_dir: Path, name: str) -> int:
+    """Find the version before the served one. Raises `ModelNotFound`."""
+    served = choose_version(models_dir, name)
+    earlier = [version for version in list_versions(models_dir, name) if version < served]
+    if not earlier:
+        raise ModelNotFound(f"{models_dir / name} holds no version before {served}")
+    return earlier[-1]
+
+
+def superseded_versions(models_dir: Path, name: str, keep: int) -> list[int]:
+    """List what may go: all but the highest `keep` and the served one. Raises `ModelNotFound`."""
+    served = choose_version(models_dir, name)
+    return [version for version in list_versions(models_dir, name)[:-keep] if version != served]
+
+
+def delete_version(models_dir: Path, name: str, version: int) -> None:
+    """Delete a version; a server that looks meanwhile sees it whole or not at all. Raises `ArtifactError`."""
+    folder = models_dir / name / str(version)
+    try:
+        shutil.rmtree(folder.rename(folder.with_name(f".deleted-{version}")))
+    except OSError as error:
+        raise ArtifactError(f"{folder}: {error.strerror}") from error
 
 
 def load_classifier(folder: Path) -> Classifier:

@@ -55,6 +55,6 @@ def test_training_and_export_share_the_leaves_and_nothing_else(package, other):
     assert {name for name in loaded if name.partition(".")[0] == "service"} <= SHARED
 
 
-@pytest.mark.parametrize("module", ["service.cli", "training.cli", "export.cli"])
+@pytest.mark.parametrize("module", ["service.cli", "service.models_cli", "training.cli", "export.cli"])
 def test_the_command_line_answers_without_loading_anything_heavy(module):
     assert top_levels(loaded_by(module)) & (HEAVY | WEB | {"numpy", "scipy", "PIL"}) == set()

@@ -48,21 +48,6 @@ def test_predict_reads_what_it_can_and_fails_for_the_rest(tmp_path: Path, seven,
     assert "2 of 3" in str(result.exception)
 
 
-def test_models_list_shows_versions_and_verdicts():
-    rows = json.loads(invoke("models", "list", "--json").output)
-    assert rows[0]["name"] == "digits"
-    assert [row["served"] for row in rows].count(True) == 1
-    assert {row["parity"] for row in rows} == {"agree"}
-    assert "digits" in invoke("models", "list").output
-
-
-def test_models_check_accepts_a_sound_version_and_refuses_a_spoilt_one(published, models_dir):
-    assert "intact" in invoke("models", "check", str(published)).output
-    (models_dir / "digits/1/model.onnx").write_bytes(b"")
-    result = invoke("models", "check", str(models_dir / "digits/1"))
-    assert getattr(result.exception, "exit_code", None) == 4
-
-
 def run_failing(command: str, program: str) -> subprocess.CompletedProcess[str]:
     """Run a command whose body is `program`, as the installed `livedigit` would."""
     code = (

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from service.artifacts import choose_version, list_versions
+from service.cli import livedigit
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(livedigit, ["models", *arguments])
+
+
+def exit_code(result: Result) -> int | None:
+    return getattr(result.exception, "exit_code", None)
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> Path:
+    """Folders named like five versions."""
+    for version in range(1, 6):
+        (tmp_path / "digits" / str(version)).mkdir(parents=True)
+    return tmp_path
+
+
+def test_models_list_shows_versions_and_verdicts():
+    rows = json.loads(invoke("list", "--json").output)
+    assert rows[0]["name"] == "digits"
+    assert [row["served"] for row in rows].count(True) == 1
+    assert {row["parity"] for row in rows} == {"agree"}
+    assert "digits" in invoke("list").output
+
+
+def test_models_check_accepts_a_sound_version_and_refuses_a_spoilt_one(published, models_dir):
+    assert "intact" in invoke("check", str(published)).output
+    (models_dir / "digits/1/model.onnx").write_bytes(b"")
+    result = invoke("check", str(models_dir / "digits/1"))
+    assert exit_code(result) == 4
+
+
+def test_a_pin_decides_what_is_served_until_it_is_taken_back(versions):
+    place = ("--models-dir", str(versions))
+    assert "version 2 is pinned" in invoke("pin", "2", *place).output
+    assert choose_version(versions, "digits") == 2
+    assert "version 5 is the highest" in invoke("unpin", *place).output
+    assert choose_version(versions, "digits") == 5
+
+
+def test_a_version_that_is_not_there_cannot_be_pinned(versions):
+    assert exit_code(invoke("pin", "9", "--models-dir", str(versions))) == 1
+    assert choose_version(versions, "digits") == 5
+
+
+def test_a_rollback_serves_the_version_before_and_again_the_one_before_that(versions):
+    for expected in (4, 3, 2, 1):
+        assert f"version {expected} is pinned" in invoke("rollback", "--models-dir", str(versions)).output
+    assert exit_code(invoke("rollback", "--models-dir", str(versions))) == 1
+    assert choose_version(versions, "digits") == 1
+
+
+def test_pruning_keeps_the_highest_and_the_served_one(versions):
+    place = ("--models-dir", str(versions))
+    invoke("pin", "1", *place)
+    assert (
+        "versions 2, 3?" in CliRunner().invoke(livedigit, ["models", "prune", "--keep", "2", *place], input="n").output
+    )
+    assert list_versions(versions, "digits") == [1, 2, 3, 4, 5]
+    invoke("prune", "--keep", "2", "--yes", *place)
+    assert list_versions(versions, "digits") == [1, 4, 5]
+    assert sorted(path.name for path in (versions / "digits").iterdir()) == ["1", "4", "5", "pinned"]
+    assert "nothing to delete" in invoke("prune", "--keep", "2", "--yes", *place).output
