@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.errors import ArtifactError, CannotExport
+from export.errors import ArtifactError, CannotExport, one_line
 from export.graph import IMAGE, LOGITS, PROBABILITIES, names_of
 from export.runtimes import OnnxRuntime
 
@@ -83,5 +83,4 @@ def check_valid(model: onnx.ModelProto, data: bytes) -> None:
         OnnxRuntime(data, optimize=False)
         OnnxRuntime(data)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ArtifactError) as error:
-        line = str(error).strip().splitlines()[0]
-        raise CannotExport(f"the converted graph is not valid: {line}") from error
+        raise CannotExport(f"the converted graph is not valid: {one_line(error)}") from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from export.errors import CannotExport, UsageError
+from export.errors import CannotExport, UsageError, one_line
 from export.quiet import import_tensorflow, silent_stderr
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def run_tf2onnx(folder: Path, signature: str, opset: int) -> onnx.ModelProto:
             initialized_tables=tables,
         )
     except Exception as error:  # tf2onnx raises whatever its handlers met
-        first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
-        raise CannotExport(f"the conversion failed: {first_line}") from error
+        raise CannotExport(f"the conversion failed: {one_line(error)}") from error
     return cast("onnx.ModelProto", model)
 
 

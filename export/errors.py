@@ -10,9 +10,21 @@ LiveDigitError (service.errors)   exit_code 1
 
 from __future__ import annotations
 
+import re
+
 from service.errors import ArtifactError, LiveDigitError, UsageError
 
-__all__ = ["ArtifactError", "CannotExport", "Disagreement", "LiveDigitError", "PublishFailed", "UsageError"]
+__all__ = [
+    "ArtifactError",
+    "CannotExport",
+    "Disagreement",
+    "LiveDigitError",
+    "PublishFailed",
+    "UsageError",
+    "one_line",
+]
+
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class CannotExport(LiveDigitError):
@@ -27,3 +39,11 @@ class Disagreement(LiveDigitError):
 
 class PublishFailed(LiveDigitError):
     """Writing the artifact failed; what was published before is untouched."""
+
+
+def one_line(error: BaseException) -> str:
+    """Shorten another library's error to the line that says what happened; TensorFlow puts it last, after its trace."""
+    lines = [line.strip() for line in COLOR.sub("", str(error)).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return lines[-1] if lines[0].endswith(":") else lines[0]

@@ -65,14 +65,18 @@ def publish(folder: Path, version: int | None, write: Callable[[Path, int], None
 
 def publish_once(folder: Path, version: int, write: Callable[[Path, int], None]) -> bool:
     """Write and rename; False if the version exists by then."""
+    target = folder / str(version)
     with working_folder(folder) as work:
         write(work, version)
         make_durable(work)
         work.chmod(0o755)
+        # A rename replaces an empty folder without a word; anything else it refuses.
+        if target.exists():
+            return False
         try:
-            work.rename(folder / str(version))
+            work.rename(target)
         except OSError:
-            if (folder / str(version)).exists():
+            if target.exists():
                 return False
             raise
         sync_folder(folder)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from export.errors import ArtifactError, CannotExport
+from export.errors import ArtifactError, CannotExport, one_line
 from export.graph import IMAGE, LOGITS, PROBABILITIES
 from export.quiet import import_tensorflow, silent_stderr
 
@@ -60,7 +60,7 @@ class OnnxRuntime:
         try:
             self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions have no public base
-            raise ArtifactError(f"ONNX Runtime refuses the model: {str(error).strip().splitlines()[0]}") from error
+            raise ArtifactError(f"ONNX Runtime refuses the model: {one_line(error)}") from error
 
     def answer(self, images: Images) -> Answers:
         """Classify one batch in float32."""
@@ -126,7 +126,7 @@ def load_tensorflow(folder: Path, signature: str) -> TensorFlowRuntime:
             loaded = tf.saved_model.load(str(folder))
             return runtime_of_function(loaded.signatures[signature])
     except (OSError, tf.errors.OpError) as error:
-        raise ArtifactError(f"{folder}: TensorFlow cannot load it: {str(error).splitlines()[0]}") from error
+        raise ArtifactError(f"{folder}: TensorFlow cannot load it: {one_line(error)}") from error
 
 
 def runtime_of_function(function: Any, dtype: type[np.floating[Any]] = np.float32) -> TensorFlowRuntime:

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import os
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from export.errors import ArtifactError, CannotExport, UsageError
+from export.errors import ArtifactError, CannotExport, UsageError, one_line
 from export.precision import is_single, rebuild
 from export.quiet import import_tensorflow, silent_stderr
 from export.tracing import write_saved_model
@@ -77,7 +78,7 @@ def in_single_precision(model: keras.Model) -> keras.Model:
         return rebuild(model, "float32")
     except Exception as error:  # a user's layer may raise anything
         raise CannotExport(
-            f"the model `{model.name}` computes in float16 and Keras cannot rebuild it in float32: {first_line(error)}"
+            f"the model `{model.name}` computes in float16 and Keras cannot rebuild it in float32: {one_line(error)}"
         ) from error
 
 
@@ -193,14 +194,16 @@ def load_keras_file(path: Path) -> keras.Model:
     import_tensorflow()
     import keras
 
+    if not zipfile.is_zipfile(path):
+        raise ArtifactError(f"{path}: damaged, or no .keras file")
     try:
         with silent_stderr():
             return keras.saving.load_model(path, compile=False)
     except (OSError, KeyError) as error:
-        raise ArtifactError(f"{path}: damaged, or no .keras file: {first_line(error)}") from error
+        raise ArtifactError(f"{path}: damaged, or no .keras file: {one_line(error)}") from error
     except (TypeError, ValueError) as error:
         remedy = "give a module:function that builds the model and loads its weights"
-        raise CannotExport(f"{path}: Keras cannot rebuild it ({first_line(error)}); {remedy}") from error
+        raise CannotExport(f"{path}: Keras cannot rebuild it ({one_line(error)}); {remedy}") from error
 
 
 def call_builder(module: str, function: str) -> keras.Model:
@@ -212,7 +215,7 @@ def call_builder(module: str, function: str) -> keras.Model:
     try:
         model = builder()
     except Exception as error:  # a user's code may raise anything
-        raise CannotExport(f"{module}:{function} raised {type(error).__name__}: {first_line(error)}") from error
+        raise CannotExport(f"{module}:{function} raised {type(error).__name__}: {one_line(error)}") from error
     if not isinstance(model, keras.Model):
         raise UsageError(f"{module}:{function} returned {type(model).__name__}; expected a Keras model")
     return model
@@ -226,12 +229,7 @@ def find_builder(module: str, function: str) -> Callable[[], object]:
     try:
         builder = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
-        raise UsageError(f"{module}:{function}: {first_line(error)}") from error
+        raise UsageError(f"{module}:{function}: {one_line(error)}") from error
     if not callable(builder):
         raise UsageError(f"{module}:{function} is a {type(builder).__name__}; expected a function")
     return builder  # type: ignore[no-any-return]
-
-
-def first_line(error: BaseException) -> str:
-    """Shorten an error to the line that says what happened."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.errors import CannotExport
+from export.errors import CannotExport, one_line
 from export.graph import IMAGE
 from export.quiet import import_tensorflow, silent_stderr
 
@@ -29,6 +29,9 @@ def write_saved_model(model: keras.Model, folder: Path, signature: str) -> None:
     import keras
 
     specification = tf.TensorSpec(input_shape(model), tf.float32, name=IMAGE)
+    outputs = getattr(model, "outputs", None) or [None]
+    if len(outputs) != 1:
+        raise CannotExport(f"the model `{model.name}` has {len(outputs)} outputs; expected one, a score per label")
     archive = keras.export.ExportArchive()
     archive.track(model)
     try:
@@ -38,8 +41,7 @@ def write_saved_model(model: keras.Model, folder: Path, signature: str) -> None:
             )
             archive.write_out(str(folder), verbose=False)
     except Exception as error:  # a user's layer may raise anything
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CannotExport(f"the model `{model.name}` cannot be traced: {line}") from error
+        raise CannotExport(f"the model `{model.name}` cannot be traced: {one_line(error)}") from error
 
 
 def input_shape(model: keras.Model) -> tuple[int | None, ...]:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from export.errors import one_line
 from export.precision import default_precision, rebuild
 from export.quiet import import_tensorflow, silent_stderr
 from export.runtimes import TensorFlowRuntime, load_tensorflow, runtime_of_function
-from export.source import Source, first_line
+from export.source import Source
 from export.tracing import input_shape, without_xla
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def make_twin(source: Source) -> Twin:
     except HardWired as error:
         return graph_twin(source, str(error))
     except Exception as error:  # noqa: BLE001 - a user's layer may raise anything
-        return graph_twin(source, f"Keras cannot rebuild the model in float64: {first_line(error)}")
+        return graph_twin(source, f"Keras cannot rebuild the model in float64: {one_line(error)}")
 
 
 def keras_twin(model: keras.Model) -> TensorFlowRuntime:

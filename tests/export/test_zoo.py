@@ -1,0 +1,98 @@
+"""The conformance set: what Keras users build is exported, agrees, and raises no false alarm.
+
+`LIVEDIGIT_ZOO_SEEDS` sets how many random initializations of each model are tried; CI tries 20 at night. The large
+models take half a minute each and run where `CI` is set.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from export.compare import compare, prepare_contest
+from export.conversion import convert_source
+from export.exporting import choose_inputs
+from export.inputs import image_shape
+from export.parity import ParityReport
+from export.source import open_source
+
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+
+SEEDS = int(os.environ.get("LIVEDIGIT_ZOO_SEEDS", "1"))
+SMALL = (
+    "activations",
+    "augmentation",
+    "batch_normalization",
+    "custom_layer",
+    "digits",
+    "dilated",
+    "group_normalization",
+    "grouped_convolution",
+    "inception",
+    "mixed_precision",
+    "nested",
+    "normalization",
+    "open_size",
+    "padding_and_cropping",
+    "raw_logits",
+    "recurrent",
+    "residual",
+    "resizing",
+    "separable",
+    "softmax_layer",
+    "squeeze_and_excite",
+    "subclassed",
+    "transposed_convolution",
+    "upsampling",
+    "vision_transformer",
+)
+LARGE = ("efficientnet_b0", "mobilenet_v2")
+BOOKKEEPING = {"Identity", "Dropout", "Shape", "Gather", "Slice", "Concat", "Cast"}
+"""What a dynamic Flatten and training leave behind; a fixed-size graph needs none of it."""
+
+
+def export_and_compare(zoo: ModuleType, name: str, seed: int, folder: Path) -> tuple[ParityReport, list[str]]:
+    path = folder / "model.keras"
+    zoo.build(getattr(zoo, name), seed).save(path)
+    source = open_source(str(path), folder)
+    converted = convert_source(source)
+    contest = prepare_contest(source, *converted, converted.model)
+    report = compare(contest, choose_inputs(contest, image_shape(converted.model), None), (1, 2, 7, 64))
+    return report, [node.op_type for node in converted.model.graph.node]
+
+
+def test_every_builder_is_listed(zoo: ModuleType) -> None:
+    assert [builder.__name__ for builder in zoo.SMALL] == sorted(builder.__name__ for builder in zoo.SMALL)
+    assert tuple(builder.__name__ for builder in zoo.SMALL) == SMALL
+    assert tuple(builder.__name__ for builder in zoo.LARGE) == LARGE
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("name", SMALL)
+def test_a_small_model_is_exported_and_agrees(zoo: ModuleType, tmp_path: Path, name: str, seed: int) -> None:
+    report, operators = export_and_compare(zoo, name, seed, tmp_path)
+    assert report.verdict == "agree", report.summary
+    assert report.inputs[-1].name == "near-ties"
+    if name not in ("inception", "nested", "activations", "recurrent", "vision_transformer", "upsampling"):
+        assert not BOOKKEEPING & set(operators)
+
+
+@pytest.mark.skipif(not os.environ.get("CI"), reason="large models run in CI")
+@pytest.mark.parametrize("seed", range(min(SEEDS, 2)))
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_model_is_exported_and_agrees(zoo: ModuleType, tmp_path: Path, name: str, seed: int) -> None:
+    report, _ = export_and_compare(zoo, name, seed, tmp_path)
+    assert report.verdict == "agree", report.summary
+
+
+def test_the_digits_network_becomes_eighteen_nodes(zoo: ModuleType, tmp_path: Path) -> None:
+    """tf2onnx alone gives 24: a Flatten that computes its shape."""
+    _, operators = export_and_compare(zoo, "digits", 0, tmp_path)
+    assert len(operators) <= 18
+    assert operators.count("Transpose") == 1
