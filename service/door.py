@@ -40,7 +40,8 @@ PROGRAM = struct.Struct("HP")
 async def see_everybody_out(server: uvicorn.Server) -> None:
     """Bar the door, take in who waits before it, and wait for the last requests of those inside.
 
-    It takes no longer than `FAREWELL_S`. A worker leaves the barring to its supervisor: the socket is shared, and the others may go on.
+    It takes no longer than `FAREWELL_S`. A worker leaves the barring to its supervisor: the socket is shared, and the
+    others may go on.
     """
     descriptors = [listener.fileno() for accepting in server.servers for listener in accepting.sockets]
     if server.config.workers == 1:
@@ -64,7 +65,7 @@ def bar(descriptor: int) -> None:
     """Let no new connection in, for every process that shares the socket; who waits in its queue is not touched.
 
     A newcomer's SYN is dropped, not refused: its kernel tries again a second later and then meets the closed port, or
-    the next server. Where the kernel cannot do this (not Linux, or a sandbox), the queue is emptied and closed as it is.
+    the next server. Where the kernel cannot do this (not Linux, or a sandbox), the queue is emptied and then closed.
     """
     instructions = ctypes.create_string_buffer(b"".join(INSTRUCTION.pack(*line) for line in NO_NEWCOMERS))
     program = PROGRAM.pack(len(NO_NEWCOMERS), ctypes.addressof(instructions))
