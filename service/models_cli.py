@@ -62,11 +62,15 @@ def describe_version(manifest: Manifest, served: bool) -> dict[str, Any]:
 def print_versions(rows: list[dict[str, Any]]) -> None:
     """Print a table."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("model", "version", "served", "created", "sha256", "parity", "metrics")
+    table = Table("model", "version", "served", "created", "sha256", "parity", Column("accuracy", overflow="fold"))
     for row in rows:
-        metrics = "\n".join(f"{name} {value:.4f}" for name, value in row["metrics"].items())
+        accuracies = [
+            f"{value:.2%} {name.removesuffix('_accuracy').replace('_', ' ')}"
+            for name, value in row["metrics"].items()
+            if name.endswith("_accuracy")
+        ]
         table.add_row(
             row["name"],
             str(row["version"]),
@@ -74,7 +78,7 @@ def print_versions(rows: list[dict[str, Any]]) -> None:
             row["created"][:10],
             row["sha256"][:12],
             row["parity"],
-            metrics,
+            "\n".join(accuracies),
         )
     Console().print(table)
 

@@ -81,6 +81,7 @@ def openapi_config() -> OpenAPIConfig:
         description="Reads handwritten digits with nothing but ONNX Runtime. `/v2` is the Open Inference Protocol.",
         license=License(name="MIT"),
         path="/schema",
+        use_handler_docstrings=True,
         render_plugins=[DocsPlugin(path="/"), JsonRenderPlugin()],
         components=Components(
             security_schemes={

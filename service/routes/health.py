@@ -13,7 +13,7 @@ from service.state import service_of
 PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@get("/health", opt=PUBLIC, sync_to_thread=False)
+@get("/health", tags=["Digits"], opt=PUBLIC, sync_to_thread=False)
 def health(request: Request[Any, Any, Any]) -> Response[HealthResponse]:
     """Say which model answers; 503 while none does."""
     model = service_of(request).models.current

@@ -49,6 +49,7 @@ PLATFORM = "onnx_onnxv1"
 IMAGE_SUFFIX = "_image"
 IMAGE_INPUT = "image"
 LABEL_OUTPUT = "label"
+TAGS = ["Open Inference Protocol"]
 DATATYPES = {"float32": "FP32"}
 
 UNKNOWN = inference_errors(s404="No such model, or version not loaded.", s503="No model is loaded.")
@@ -70,19 +71,19 @@ INFERRED = {
 }
 
 
-@get("/v2", sync_to_thread=False)
+@get("/v2", tags=TAGS, sync_to_thread=False)
 def server_metadata() -> ServerMetadata:
     """Name the server and what it can do beyond the base protocol."""
     return ServerMetadata("livedigit", package_version("livedigit"), EXTENSIONS)
 
 
-@get("/v2/health/live", opt=PUBLIC, sync_to_thread=False)
+@get("/v2/health/live", tags=TAGS, opt=PUBLIC, sync_to_thread=False)
 def live() -> LiveResponse:
     """Say that the process answers."""
     return LiveResponse(live=True)
 
 
-@get("/v2/health/ready", opt=PUBLIC, responses=NOT_READY, sync_to_thread=False)
+@get("/v2/health/ready", tags=TAGS, opt=PUBLIC, responses=NOT_READY, sync_to_thread=False)
 def ready(request: Request[Any, Any, Any]) -> Response[ReadyResponse]:
     """Say whether to send work: a model is loaded, has repeated its golden answers, and nobody asked to stop."""
     service = service_of(request)
@@ -90,7 +91,12 @@ def ready(request: Request[Any, Any, Any]) -> Response[ReadyResponse]:
     return Response(ReadyResponse(ready=is_ready), status_code=200 if is_ready else 503)
 
 
-@get(["/v2/models/{name:str}", "/v2/models/{name:str}/versions/{version:str}"], responses=UNKNOWN, sync_to_thread=False)
+@get(
+    ["/v2/models/{name:str}", "/v2/models/{name:str}/versions/{version:str}"],
+    tags=TAGS,
+    responses=UNKNOWN,
+    sync_to_thread=False,
+)
 def model_metadata(request: Request[Any, Any, Any]) -> ModelMetadata:
     """Describe a model: its tensors, its labels, and the verdict of its parity check."""
     name, model = find_model(request)
@@ -110,6 +116,7 @@ def model_metadata(request: Request[Any, Any, Any]) -> ModelMetadata:
 
 @get(
     ["/v2/models/{name:str}/config", "/v2/models/{name:str}/versions/{version:str}/config"],
+    tags=TAGS,
     responses=UNKNOWN,
     sync_to_thread=False,
 )
@@ -128,6 +135,7 @@ def model_config(request: Request[Any, Any, Any]) -> dict[str, Any]:
 
 @get(
     ["/v2/models/{name:str}/ready", "/v2/models/{name:str}/versions/{version:str}/ready"],
+    tags=TAGS,
     responses=UNKNOWN,
     sync_to_thread=False,
 )
@@ -137,7 +145,7 @@ def model_ready(request: Request[Any, Any, Any]) -> ModelReady:
     return ModelReady(name, ready=True)
 
 
-@post("/v2/repository/index", status_code=200, operation_class=IndexOperation, responses=MALFORMED)
+@post("/v2/repository/index", tags=TAGS, status_code=200, operation_class=IndexOperation, responses=MALFORMED)
 async def repository_index(request: Request[Any, Any, Any]) -> list[IndexRow]:
     """List every version; with `{"ready": true}` only those that answer."""
     service = service_of(request)
@@ -153,6 +161,7 @@ async def repository_index(request: Request[Any, Any, Any]) -> list[IndexRow]:
 
 @post(
     ["/v2/models/{name:str}/infer", "/v2/models/{name:str}/versions/{version:str}/infer"],
+    tags=TAGS,
     status_code=200,
     operation_class=InferOperation,
     responses=INFERRED,

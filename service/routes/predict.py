@@ -43,7 +43,7 @@ class Drawing(NamedTuple):
     debug: bool
 
 
-@post("/predict", status_code=200, operation_class=PredictOperation, responses=REFUSALS)
+@post("/predict", tags=["Digits"], status_code=200, operation_class=PredictOperation, responses=REFUSALS)
 async def predict(request: Request[Any, Any, Any]) -> PredictResponse:
     """Read the digit in an image."""
     service = service_of(request)
