@@ -61,8 +61,8 @@ def test_text_that_is_no_drawing_is_refused(call: Any, text: str) -> None:
 
 def test_the_crop_that_is_sent_leads_to_the_same_tensor_bit_for_bit(call: Any, drawings: list[dict[str, Any]]) -> None:
     for drawing in drawings:
-        whole = prepare_image(decoded(call("render", "rasterFromStrokes", drawing["strokes"])))
-        sent = prepare_image(decoded(call("render", "imageFromStrokes", drawing["strokes"])))
+        whole = prepare_image(decoded(call("render", "rasterFromDrawing", drawing)))
+        sent = prepare_image(decoded(call("render", "imageFromDrawing", drawing)))
         assert np.array_equal(whole.crop, sent.crop)
         assert np.array_equal(whole.tensor, sent.tensor)
 
@@ -70,15 +70,15 @@ def test_the_crop_that_is_sent_leads_to_the_same_tensor_bit_for_bit(call: Any, d
 @pytest.mark.parametrize("corner", [[0, 0], [280, 280], [0, 280], [140, 0]])
 def test_ink_on_the_edge_of_the_canvas_is_sent_whole(call: Any, corner: list[int]) -> None:
     strokes = [[corner], [[140, 140], corner]]
-    whole = prepare_image(decoded(call("render", "rasterFromStrokes", strokes)))
-    sent = prepare_image(decoded(call("render", "imageFromStrokes", strokes)))
+    whole = prepare_image(decoded(call("render", "rasterFromDrawing", {"strokes": strokes})))
+    sent = prepare_image(decoded(call("render", "imageFromDrawing", {"strokes": strokes})))
     assert np.array_equal(whole.crop, sent.crop)
 
 
 def test_python_draws_strokes_as_the_page_does(call: Any, drawings: list[dict[str, Any]]) -> None:
     """Training renders recorded strokes itself; what it learns from must look like what the page sends."""
     for drawing in drawings:
-        page = decode_image(decoded(call("render", "rasterFromStrokes", drawing["strokes"]))).astype(int)
+        page = decode_image(decoded(call("render", "rasterFromDrawing", drawing))).astype(int)
         difference = np.abs(page - render_strokes([np.array(stroke) for stroke in drawing["strokes"]]))
         assert difference.mean() <= MEAN_TOLERANCE, drawing["name"]
         assert (difference > CLEAR_DIFFERENCE).mean() <= MAX_SHARE_OF_CLEAR_DIFFERENCES, drawing["name"]
@@ -95,3 +95,19 @@ def test_the_eraser_leaves_alone_what_it_does_not_touch(call: Any) -> None:
     strokes = [[[20, 100], [200, 100]], [[50, 50]]]
     assert call("strokes", "eraseAt", strokes, [110, 200], 16) == strokes
     assert call("strokes", "eraseAt", strokes, [50, 50], 16) == strokes[:1]
+
+
+def test_what_mattered_is_found_where_the_answers_change(call: Any) -> None:
+    """A made-up model that looks at one patch's ink for 3 and at another's emptiness against 8."""
+    levels = [1.0 if index == 0 else 0.0 for index in range(784)]
+    variants = call("explain", "variantsOf", levels)
+    assert len(variants) == 99
+    logits = [
+        [0.0] * 3 + [5.0 * variant[0]] + [0.0] * 4 + [4.0 * variant[27 * 28 + 27]] + [0.0] for variant in variants
+    ]
+    effects = call("explain", "effectsOf", logits, 3, 8)
+    assert effects["ink"] == [5.0] + [0.0] * 48
+    assert effects["gap"] == [0.0] * 48 + [4.0]
+    assert call("explain", "strongest", effects["ink"]) == {"row": 0, "column": 0}
+    assert call("explain", "strongest", effects["gap"]) == {"row": 2, "column": 2}
+    assert call("explain", "strongest", [0.1] * 49) is None

@@ -42,6 +42,25 @@ export async function health() {
   return answer;
 }
 
+/**
+ * The logits of a batch of pictures, each 784 grey levels from 0 to 1, by the Open Inference Protocol.
+ * Throws ApiError.
+ */
+export async function infer(model, pictures) {
+  const input = { name: "image", datatype: "FP32", shape: [pictures.length, 28, 28, 1], data: pictures.flat() };
+  const body = JSON.stringify({ inputs: [input], outputs: [{ name: "logits" }] });
+  const answer = await postJson(`/v2/models/${encodeURIComponent(model)}/infer`, body);
+  const { data, shape } = answer.outputs[0];
+  return Array.from({ length: shape[0] }, (_, row) => data.slice(row * shape[1], (row + 1) * shape[1]));
+}
+
+/** What is known about a model: { versions, properties: { parity, ... } }. Throws ApiError. */
+export async function describeModel(model) {
+  const answer = await readJson(await request(`/v2/models/${encodeURIComponent(model)}`));
+  if (!answer?.properties) throw new ApiError("http");
+  return answer;
+}
+
 async function postJson(path, body, signal) {
   const options = { method: "POST", headers: { "Content-Type": "application/json" }, body };
   const response = await request(path, options, signal);

@@ -1,15 +1,24 @@
 /** The drawing and its past: every change can be undone, clearing included. */
 
 const MAX_STEPS = 200;
-const BLANK = Object.freeze({ id: null, strokes: Object.freeze([]) });
+const BLANK = Object.freeze({ id: null, picture: null, strokes: Object.freeze([]) });
 
 export class Drawing {
   #past = [];
   #present = BLANK;
   #future = [];
 
+  /** { id, picture, strokes }: strokes, and below them a cleaned picture where one was opened. */
+  get content() {
+    return this.#present;
+  }
+
   get strokes() {
     return this.#present.strokes;
+  }
+
+  get picture() {
+    return this.#present.picture;
   }
 
   /** Names one drawing from its first stroke until the canvas is cleared; undoing a clear brings the name back. */
@@ -18,7 +27,7 @@ export class Drawing {
   }
 
   get isBlank() {
-    return this.strokes.length === 0;
+    return this.strokes.length === 0 && this.picture === null;
   }
 
   get canUndo() {
@@ -29,23 +38,24 @@ export class Drawing {
     return this.#future.length > 0;
   }
 
-  addStroke(stroke) {
-    this.replace([...this.strokes, stroke]);
+  /** The same drawing with other strokes. */
+  replace(strokes) {
+    this.#change({ id: this.id ?? newId(), picture: this.picture, strokes });
   }
 
-  replace(strokes, id = this.id ?? newId()) {
-    this.#past = [...this.#past.slice(1 - MAX_STEPS), this.#present];
-    this.#present = strokes.length > 0 ? { id, strokes } : BLANK;
-    this.#future = [];
-  }
-
-  /** Begin another drawing with these strokes. */
-  open(strokes) {
-    this.replace(strokes, newId());
+  /** Another drawing: strokes, or a cleaned picture. */
+  open({ strokes = [], picture = null }) {
+    this.#change({ id: newId(), picture, strokes });
   }
 
   clear() {
-    if (!this.isBlank) this.replace([]);
+    if (!this.isBlank) this.#change(BLANK);
+  }
+
+  #change(content) {
+    this.#past = [...this.#past.slice(1 - MAX_STEPS), this.#present];
+    this.#present = content.strokes.length > 0 || content.picture ? content : BLANK;
+    this.#future = [];
   }
 
   undo() {

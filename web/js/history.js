@@ -64,7 +64,7 @@ export class History {
 function thumbnail(strokes) {
   const size = Math.round(72 * devicePixelRatio);
   const canvas = Object.assign(document.createElement("canvas"), { width: size, height: size });
-  paintDrawing(canvas.getContext("2d", { alpha: false }), strokes, THUMBNAIL_PEN_WIDTH);
+  paintDrawing(canvas.getContext("2d", { alpha: false }), { strokes }, THUMBNAIL_PEN_WIDTH);
   return canvas;
 }
 

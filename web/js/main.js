@@ -4,11 +4,13 @@ import * as api from "./api.js";
 import { Connection } from "./connection.js";
 import { Drawing } from "./drawing.js";
 import { History } from "./history.js";
+import { attachKeyboardPen } from "./keyboard-pen.js";
 import { Pad } from "./pad.js";
 import { Reader } from "./reader.js";
-import { imageFromStrokes } from "./render.js";
+import { imageFromDrawing } from "./render.js";
 import { Results } from "./results.js";
-import { connection as connectionNames, labels, text } from "./strings.js";
+import { linkTo, offerLink, strokesInAddress, tidyAddress } from "./share.js";
+import { connection as connectionNames, labels, pictureProblems, text } from "./strings.js";
 
 const find = (id) => document.getElementById(id);
 
@@ -17,42 +19,50 @@ for (const element of document.querySelectorAll("[data-label]")) element.ariaLab
 
 const drawing = new Drawing();
 const results = new Results(find);
+const announce = (message) => results.announce(message);
 const pad = new Pad(find("pad"), {
   onChange(strokes) {
     find("hint").classList.add("gone");
-    if (strokes.length > 0) reader.preview(strokes);
+    if (strokes.length > 0) reader.preview({ ...drawing.content, strokes });
   },
   onCommit(strokes) {
+    tidyAddress();
     drawing.replace(strokes);
     refresh();
   },
   onPenSeen() {
+    if (!find("touch-option").hidden) return;
+    find("touch-option").hidden = false;
     pad.penOnly = true;
   },
 });
-const history = new History(find, (strokes) => {
-  drawing.open(strokes);
-  refresh();
-});
+const history = new History(find, (strokes) => open({ strokes }));
 const reader = new Reader(
-  (strokes, signal) => api.predict(imageFromStrokes(strokes), { debug: isDebugShown(), signal }),
+  (content, signal) => api.predict(imageFromDrawing(content), { debug: isShown("debug"), signal }),
   { onBusy: () => results.showBusy(true), onAnswer: showAnswer, onError: showError },
 );
 const connection = new Connection(api.health, showConnection);
+let modelName = "digits";
+let lastAnswer = null;
 let isUnanswered = false;
 
 /** Bring the page in line with the drawing. */
 function refresh() {
-  pad.show(drawing.strokes);
+  pad.show(drawing.content);
   find("hint").classList.toggle("gone", !drawing.isBlank);
   find("undo").disabled = !drawing.canUndo;
   find("redo").disabled = !drawing.canRedo;
   find("clear").disabled = drawing.isBlank;
+  find("share").disabled = drawing.strokes.length === 0;
+  if (!drawing.picture) find("cleaning").hidden = true;
+  if (isShown("correction")) correctingPanel().then((panel) => panel.show(drawing.content));
+  lastAnswer = null;
   if (drawing.isBlank) {
     isUnanswered = false;
     reader.cancel();
     results.showBusy(false);
     results.showBlank();
+    explain();
   } else {
     read();
   }
@@ -60,7 +70,15 @@ function refresh() {
 
 function read() {
   isUnanswered = true;
-  reader.settle(drawing.strokes);
+  reader.settle(drawing.content);
+}
+
+/** Another drawing in place of the one on the pad, drawn before the user's eyes. */
+function open({ strokes = [], picture = null }) {
+  tidyAddress();
+  drawing.open({ strokes, picture });
+  refresh();
+  if (!matchMedia("(prefers-reduced-motion: reduce)").matches) pad.replay(drawing.content);
 }
 
 function showAnswer(answer, request) {
@@ -69,7 +87,9 @@ function showAnswer(answer, request) {
   connection.succeeded();
   if (!request.settled) return;
   isUnanswered = false;
-  history.record(drawing.id, drawing.strokes, answer);
+  lastAnswer = answer;
+  if (!drawing.picture) history.record(drawing.id, drawing.strokes, answer);
+  explain();
   // The frame after the next one begins when this answer is on the screen.
   requestAnimationFrame(() => setTimeout(() => results.showLatency(performance.now() - request.since)));
 }
@@ -83,17 +103,24 @@ function showError(error) {
 function showConnection(state, health) {
   find("connection").dataset.state = state;
   find("connection-text").textContent = connectionNames[state];
-  find("model").textContent = health?.model ? text.model(health.model, health.version) : "";
-  if (state === "offline" || state === "unreachable") results.announce(connectionNames[state]);
+  if (health?.model) showModel(health);
+  if (state === "offline" || state === "unreachable") announce(connectionNames[state]);
   if (state === "online" && isUnanswered && !pad.isDrawing) read();
+}
+
+async function showModel({ model, version }) {
+  modelName = model;
+  find("model").textContent = text.model(model, version);
+  const { properties } = await api.describeModel(model).catch(() => ({ properties: {} }));
+  if (properties.parity) find("model").textContent = text.model(model, version, properties.parity);
 }
 
 function clear() {
   if (drawing.isBlank && !pad.isDrawing) return;
-  pad.show([]);
+  tidyAddress();
   drawing.clear();
   refresh();
-  results.announce(text.cleared);
+  announce(text.cleared);
 }
 
 function undo() {
@@ -112,16 +139,84 @@ function toggleEraser() {
   pad.showCursor(null);
 }
 
-function isDebugShown() {
-  return !find("debug").hidden;
+async function openSample() {
+  const { nextSample } = await import("./samples.js");
+  open({ strokes: nextSample() });
+}
+
+/** Read a picture instead of strokes: a file that was chosen, pasted or dropped. */
+async function openPicture(file) {
+  if (!file) return;
+  results.showBusy(true);
+  const { cleanPicture } = await import("./picture.js");
+  try {
+    const { steps, picture } = await cleanPicture(file);
+    ["picture-original", "picture-evened", "picture-ink"].forEach((id, index) => find(id).replaceChildren(steps[index]));
+    open({ picture });
+    find("cleaning").hidden = false;
+  } catch (error) {
+    results.showBusy(false);
+    results.showProblem(pictureProblems[error.kind] ?? pictureProblems["not-an-image"]);
+  }
+}
+
+async function share() {
+  const isCopied = await offerLink(linkTo(drawing.strokes));
+  find("share-message").textContent = isCopied ? text.linkCopied : text.linkInAddress;
+  announce(find("share-message").textContent);
+}
+
+function openSharedDrawing() {
+  try {
+    const strokes = strokesInAddress();
+    if (strokes) {
+      drawing.open({ strokes });
+      refresh();
+    }
+  } catch {
+    results.showProblem(text.badLink);
+  }
+}
+
+function isShown(id) {
+  return !find(id).hidden;
+}
+
+function togglePanel(id) {
+  find(id).hidden = isShown(id);
+  find(`${id}-toggle`).ariaExpanded = String(isShown(id));
+  return isShown(id);
 }
 
 function toggleDebug() {
-  find("debug").hidden = isDebugShown();
-  find("debug-toggle").ariaExpanded = String(isDebugShown());
-  if (isDebugShown() && !drawing.isBlank) read();
+  if (togglePanel("debug") && !drawing.isBlank) read();
 }
 
+async function toggleCorrection() {
+  const panel = await correctingPanel();
+  if (togglePanel("correction")) panel.show(drawing.content);
+}
+
+/** Panels come with their code when they are first opened. */
+function once(load) {
+  let panel = null;
+  return () => (panel ??= load());
+}
+
+const correctingPanel = once(async () => {
+  const { Correcting } = await import("./correcting.js");
+  return new Correcting(find, announce);
+});
+const understandingPanel = once(async () => {
+  const { Understanding } = await import("./understanding.js");
+  return new Understanding(find, (pictures) => api.infer(modelName, pictures));
+});
+
+async function explain() {
+  if (isShown("debug")) (await understandingPanel()).explain(lastAnswer);
+}
+
+const hasCommandKey = (event) => (event.ctrlKey || event.metaKey) && !event.altKey;
 const shortcuts = [
   { matches: (event) => event.key === "Escape", run: clear },
   { matches: (event) => event.altKey && event.code === "KeyC", run: clear },
@@ -130,20 +225,46 @@ const shortcuts = [
   { matches: (event) => hasCommandKey(event) && event.code === "KeyZ", run: undo },
   { matches: (event) => hasCommandKey(event) && event.code === "KeyY", run: redo },
 ];
-
-function hasCommandKey(event) {
-  return (event.ctrlKey || event.metaKey) && !event.altKey;
-}
-
 addEventListener("keydown", (event) => {
   const shortcut = shortcuts.find(({ matches }) => matches(event));
   if (!shortcut) return;
   event.preventDefault();
   shortcut.run();
 });
-const actions = { undo, redo, clear, eraser: toggleEraser, "debug-toggle": toggleDebug, "try-again": read };
+
+const actions = {
+  undo,
+  redo,
+  clear,
+  eraser: toggleEraser,
+  sample: openSample,
+  share,
+  "open-picture": () => find("picture-file").click(),
+  "open-camera": () => find("camera-file").click(),
+  "debug-toggle": toggleDebug,
+  "correction-toggle": toggleCorrection,
+  "try-again": read,
+};
 for (const [id, action] of Object.entries(actions)) find(id).addEventListener("click", action);
+for (const id of ["picture-file", "camera-file"]) {
+  find(id).addEventListener("change", ({ target }) => {
+    openPicture(target.files[0]);
+    target.value = "";
+  });
+}
+find("touch-allowed").addEventListener("change", ({ target }) => {
+  pad.penOnly = !target.checked;
+});
+addEventListener("paste", (event) => openPicture(event.clipboardData.files[0]));
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  openPicture(event.dataTransfer.files[0]);
+});
+addEventListener("hashchange", openSharedDrawing);
+attachKeyboardPen(pad, (isDown) => announce(isDown ? text.penDown : text.penUp));
 
 refresh();
 showConnection("checking");
 connection.checkNow();
+openSharedDrawing();

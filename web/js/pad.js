@@ -1,12 +1,13 @@
 /** Pointer events to strokes, and the drawing on the screen. One pointer draws at a time. */
 
-import { paintDrawing } from "./render.js";
-import { CANVAS_SIZE, distance, eraseAt, snapPoint } from "./strokes.js";
+import { PAPER, paintDrawing } from "./render.js";
+import { CANVAS_SIZE, PEN_WIDTH, distance, eraseAt, snapPoint } from "./strokes.js";
 
 const MIN_STEP = 1;
 const ERASER_RADIUS = 16;
 const ERASER_BUTTON = 32;
 const CURSOR_COLOUR = "#8fd9c0";
+const REPLAY_MS = 700;
 
 /** Reports `onChange(strokes)` while the pen is down and `onCommit(strokes)` when it is lifted. */
 export class Pad {
@@ -14,9 +15,11 @@ export class Pad {
   penOnly = false;
   #context;
   #strokes = [];
+  #picture = null;
   #gesture = null;
   #cursor = null;
   #frame = 0;
+  #replay = null;
 
   constructor(canvas, { onChange, onCommit, onPenSeen }) {
     this.canvas = canvas;
@@ -27,9 +30,18 @@ export class Pad {
   }
 
   /** Show a drawing; a stroke in progress is dropped. */
-  show(strokes) {
+  show({ strokes, picture = null }) {
     this.#gesture = null;
+    this.#replay = null;
     this.#strokes = strokes;
+    this.#picture = picture;
+    this.#repaint();
+  }
+
+  /** Show a drawing as it came about, stroke by stroke. */
+  replay(drawing) {
+    this.show(drawing);
+    this.#replay = { start: performance.now(), total: drawing.strokes.flat().length };
     this.#repaint();
   }
 
@@ -45,6 +57,7 @@ export class Pad {
 
   /** Put the pen, or whatever tool is chosen, on the paper. */
   begin(point, { tool = this.tool, pointerId = null, pointerType = "" } = {}) {
+    this.#replay = null;
     this.#gesture = { tool, pointerId, pointerType, stroke: [], strokes: this.#strokes };
     this.extend([point]);
   }
@@ -100,7 +113,7 @@ export class Pad {
 
   /** A pen has come: a touch in progress is the palm of the hand that holds it. */
   #acceptPen() {
-    if (this.#gesture?.pointerType === "touch") this.show(this.#strokes);
+    if (this.#gesture?.pointerType === "touch") this.show({ strokes: this.#strokes, picture: this.#picture });
     this.onPenSeen();
   }
 
@@ -128,9 +141,19 @@ export class Pad {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
       this.#fitToScreen();
-      paintDrawing(this.#context, this.#gesture?.strokes ?? this.#strokes);
+      const strokes = this.#gesture?.strokes ?? this.#replayed() ?? this.#strokes;
+      paintDrawing(this.#context, { strokes, picture: this.#picture });
       if (this.#cursor) this.#paintCursor();
     });
+  }
+
+  /** The part of the drawing that a replay has come to, if there is one. */
+  #replayed() {
+    if (!this.#replay) return null;
+    const share = (performance.now() - this.#replay.start) / REPLAY_MS;
+    if (share >= 1) return (this.#replay = null);
+    this.#repaint();
+    return firstPoints(this.#strokes, Math.ceil(share * this.#replay.total));
   }
 
   #fitToScreen() {
@@ -138,13 +161,27 @@ export class Pad {
     if (this.canvas.width !== size) this.canvas.width = this.canvas.height = size;
   }
 
+  /** A light ring in a dark one: to be seen on paper and on ink. */
   #paintCursor() {
+    const radius = this.tool === "eraser" ? ERASER_RADIUS : PEN_WIDTH / 2;
     this.#context.beginPath();
-    this.#context.arc(...this.#cursor, ERASER_RADIUS, 0, 2 * Math.PI);
-    this.#context.lineWidth = 2;
-    this.#context.strokeStyle = CURSOR_COLOUR;
-    this.#context.stroke();
+    this.#context.arc(...this.#cursor, radius, 0, 2 * Math.PI);
+    for (const [width, colour] of [[5, PAPER], [2, CURSOR_COLOUR]]) {
+      this.#context.lineWidth = width;
+      this.#context.strokeStyle = colour;
+      this.#context.stroke();
+    }
   }
+}
+
+/** The beginning of a drawing, so many points of it. */
+function firstPoints(strokes, count) {
+  let left = count;
+  return strokes.flatMap((stroke) => {
+    const begun = stroke.slice(0, Math.max(left, 0));
+    left -= stroke.length;
+    return begun.length > 0 ? [begun] : [];
+  });
 }
 
 /** Every position since the last event; browsers hand them out in secure contexts only. */

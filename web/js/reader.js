@@ -11,22 +11,22 @@ export class Reader {
   #timer = 0;
   #notBefore = 0;
 
-  /** `ask(strokes, signal)` answers; the listener has onBusy, onAnswer(answer, request), onError(error, request). */
+  /** `ask(drawing, signal)` answers; the listener has onBusy, onAnswer(answer, request), onError(error, request). */
   constructor(ask, listener) {
     this.#ask = ask;
     this.#listener = listener;
   }
 
   /** The pen is moving: ask soon, and never twice at once. */
-  preview(strokes) {
-    this.#wanted = { strokes, settled: false, since: performance.now() };
+  preview(drawing) {
+    this.#wanted = { drawing, settled: false, since: performance.now() };
     if (!this.#controller) this.#schedule(LIVE_INTERVAL_MS);
   }
 
   /** The pen is up: ask at once, in place of whatever is in flight. */
-  settle(strokes) {
+  settle(drawing) {
     this.cancel();
-    this.#wanted = { strokes, settled: true, since: performance.now() };
+    this.#wanted = { drawing, settled: true, since: performance.now() };
     this.#schedule(0);
   }
 
@@ -52,7 +52,7 @@ export class Reader {
     const controller = (this.#controller = new AbortController());
     this.#listener.onBusy(request);
     try {
-      const answer = await this.#ask(request.strokes, controller.signal);
+      const answer = await this.#ask(request.drawing, controller.signal);
       if (!controller.signal.aborted) this.#listener.onAnswer(answer, request);
     } catch (error) {
       if (!controller.signal.aborted) this.#fail(error, request);

@@ -4,14 +4,16 @@ import { CANVAS_SIZE, PEN_WIDTH, inkBox, smoothStroke } from "./strokes.js";
 
 export const PAPER = "#0a0a0f";
 export const INK = "#ffffff";
+const WHOLE_CANVAS = { left: 0, top: 0, width: CANVAS_SIZE, height: CANVAS_SIZE };
 
-/** Paint a drawing over the whole of a canvas, scaled to its backing store. */
-export function paintDrawing(context, strokes, penWidth = PEN_WIDTH) {
+/** Paint strokes, and below them a 280x280 picture, over the whole of a canvas, scaled to its backing store. */
+export function paintDrawing(context, { strokes, picture = null }, penWidth = PEN_WIDTH) {
   const { width, height } = context.canvas;
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.fillStyle = PAPER;
   context.fillRect(0, 0, width, height);
   context.setTransform(width / CANVAS_SIZE, 0, 0, height / CANVAS_SIZE, 0, 0);
+  if (picture) context.drawImage(picture, 0, 0, CANVAS_SIZE, CANVAS_SIZE);
   context.strokeStyle = context.fillStyle = INK;
   context.lineWidth = penWidth;
   context.lineCap = context.lineJoin = "round";
@@ -44,9 +46,9 @@ function traceCurve(context, points) {
 }
 
 /** The 280x280 raster that the model is shown, whatever the screen. */
-export function rasterFromStrokes(strokes) {
+export function rasterFromDrawing(drawing) {
   const context = createCanvas(CANVAS_SIZE, CANVAS_SIZE);
-  paintDrawing(context, strokes);
+  paintDrawing(context, drawing);
   return context.canvas;
 }
 
@@ -54,10 +56,10 @@ export function rasterFromStrokes(strokes) {
  * A PNG data URL of the raster, cropped to the ink and its margin: the server's answer is the same bit for bit,
  * and there is less to send and to decode.
  */
-export function imageFromStrokes(strokes) {
-  const { left, top, width, height } = inkBox(strokes);
+export function imageFromDrawing(drawing) {
+  const { left, top, width, height } = drawing.picture ? WHOLE_CANVAS : inkBox(drawing.strokes);
   const context = createCanvas(width, height);
-  context.drawImage(rasterFromStrokes(strokes), -left, -top);
+  context.drawImage(rasterFromDrawing(drawing), -left, -top);
   return context.canvas.toDataURL("image/png");
 }
 

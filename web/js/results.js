@@ -49,9 +49,13 @@ export class Results {
   }
 
   showError(error) {
-    const message = describeError(error);
+    this.showProblem(describeError(error), { canRetry: true });
+  }
+
+  showProblem(message, { canRetry = false } = {}) {
     this.find("notice").hidden = false;
     this.find("notice-text").textContent = message;
+    this.find("try-again").hidden = !canRetry;
     this.announce(message);
   }
 

@@ -4,6 +4,8 @@ const LOCALE = "en";
 
 const percent = new Intl.NumberFormat(LOCALE, { style: "percent", maximumFractionDigits: 1 });
 const roundPercent = new Intl.NumberFormat(LOCALE, { style: "percent" });
+const plural = new Intl.PluralRules(LOCALE);
+const both = new Intl.ListFormat(LOCALE, { type: "conjunction" });
 const either = new Intl.ListFormat(LOCALE, { type: "disjunction" });
 
 /** Put into elements marked `data-text`, and as `data-label` into their aria-label. */
@@ -11,13 +13,20 @@ export const labels = {
   tagline: "Draw a digit. It is read while you draw.",
   padHeading: "Your drawing",
   pad: "Drawing area",
-  padHelp: "Draw with a mouse, a finger or a pen. Escape clears.",
+  padHelp: "Draw with a mouse, a finger or a pen. With the keyboard: arrow keys move the pen, Shift makes smaller steps, Space lowers and lifts it. Escape clears.",
   hint: "Draw a digit",
   tools: "Drawing tools",
   undo: "Undo",
   redo: "Redo",
   eraser: "Eraser",
   clear: "Clear",
+  ways: "Other ways in and out",
+  sample: "Sample",
+  picture: "Picture",
+  camera: "Camera",
+  share: "Share",
+  pictureFile: "A picture of a digit",
+  touchAllowed: "Draw with fingers, too",
   reading: "Reading",
   confidence: "Confidence",
   candidates: "Other readings",
@@ -25,10 +34,22 @@ export const labels = {
   debug: "What the model saw",
   crop: "Your ink, cropped",
   final: "What the model reads, 28 × 28",
+  rival: "Why not",
+  rivalEnd: "?",
+  correct: "Put it right",
+  thisWasA: "This was a",
+  saveCorrections: "Save as a file",
+  loadCorrections: "Load a file",
+  deleteCorrections: "Delete all",
+  correctionsFile: "A file of drawings",
+  cleaning: "How your picture was cleaned",
+  pictureOriginal: "Your picture",
+  pictureEvened: "Evened out",
+  pictureInk: "The ink that was found",
   history: "Earlier drawings",
   historyEmpty: "Your last 20 drawings will be kept here, in this browser only.",
   clearHistory: "Clear history",
-  shortcuts: "Keys: Escape or Alt+C clears, Ctrl+Z undoes, Ctrl+Shift+Z redoes, Alt+D shows what the model saw.",
+  shortcuts: "Keys: Escape or Alt+C clears, Ctrl+Z undoes, Ctrl+Shift+Z redoes, Alt+D shows what the model saw. Pictures can be pasted or dropped anywhere.",
   privacy: "Drawings stay in this browser. The server is shown the picture, answers, and keeps nothing.",
 };
 
@@ -48,7 +69,10 @@ export const text = {
   },
   roundPercent: (value) => roundPercent.format(Math.min(value, 0.99)),
   candidate: (digit) => (digit === undefined ? "No reading yet" : `Probability of ${digit}`),
-  model: (name, version) => `${name}, version ${version}`,
+  model(name, version, parity) {
+    const verdict = { agree: ", agrees with TensorFlow", disagree: ", disagrees with TensorFlow" }[parity] ?? "";
+    return `Model: ${name}, version ${version}${verdict}.`;
+  },
   blank: "Draw something: the answer appears here.",
   busy: "Reading…",
   cleared: "Cleared. Undo brings it back.",
@@ -59,8 +83,39 @@ export const text = {
   torn: (digits) => `Not sure: it could be ${either.format(digits.map(String))}.`,
   openEntry: (digit, value) => `Open the drawing read as ${digit}, ${text.roundPercent(value)}`,
   latency: (milliseconds) => `Answered ${Math.round(milliseconds)} ms after the pen was lifted.`,
+  influence: (digit, rival) => `What speaks for ${digit} rather than ${rival}`,
+  /** `ink` and `gap` are { row, column } of three by three, or null. */
+  mattered(digit, rival, ink, gap) {
+    const reasons = [ink && `the ink ${place(ink)}`, gap && `the empty space ${place(gap)}`].filter(Boolean);
+    if (reasons.length === 0) return `No single part makes it ${digit} rather than ${rival}.`;
+    return `It is ${digit} rather than ${rival} mostly for ${both.format(reasons)}.`;
+  },
+  penDown: "Pen down",
+  penUp: "Pen up",
+  linkCopied: "Link copied.",
+  linkInAddress: "The link is in the address bar.",
+  badLink: "This link holds no drawing that can be read.",
+  corrected: (digit) => `Kept as a ${digit}, in this browser.`,
+  notKept: "This browser does not let the page keep it.",
+  corrections: (count) => `${plural.select(count) === "one" ? "1 drawing" : `${count} drawings`} put right so far.`,
+  loaded: (count) => `Loaded: ${count}.`,
+  notLoaded: (name) => `${name} is not a file of drawings, or there is no room for it.`,
   historyNotSaved: "This browser does not let the page keep drawings: they last until you close it.",
 };
+
+export const pictureProblems = {
+  "not-an-image": "This file is not a picture that your browser can read.",
+  "too-large": "This file is larger than 64 MB.",
+  "no-ink": "No digit can be made out in this picture.",
+};
+
+function place({ row, column }) {
+  return [
+    ["at the top left", "at the top", "at the top right"],
+    ["on the left", "in the middle", "on the right"],
+    ["at the bottom left", "at the bottom", "at the bottom right"],
+  ][row][column];
+}
 
 /** What to say about a failed request; the server's own words where it has some. */
 export function describeError({ kind, status, detail, retryAfterS }) {

@@ -1,0 +1,130 @@
+"""WCAG 2.2 AA, as far as axe-core can tell, in every state; and the keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+OPTIONS = {
+    "runOnly": {
+        "type": "tag",
+        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    },
+    "rules": {"target-size": {"enabled": True}},
+    "resultTypes": ["violations"],
+}
+UNSURE = {
+    "digit": 4,
+    "confidence": 0.4,
+    "top_predictions": [{"digit": digit, "confidence": 0.4 - digit / 100} for digit in (4, 9, 7, 1, 0)],
+    "cropped_image": None,
+    "final_image": None,
+}
+
+
+def leave_empty(page: Any) -> None:
+    page.expect_connection("online")
+
+
+def get_answer(page: Any) -> None:
+    page.draw("seven-crossed")
+    page.expect_digit("7")
+    page.wait_for("document.querySelectorAll('#history li').length === 1")
+
+
+def get_unsure_answer(page: Any) -> None:
+    page.tab.route("**/predict", lambda route: route.fulfill(json=UNSURE))
+    page.draw_stroke([[140, 140]])
+    page.expect_digit("4")
+
+
+def get_error(page: Any) -> None:
+    page.tab.route("**/predict", lambda route: route.fulfill(status=500, json={"detail": "internal error"}))
+    page.draw_stroke([[140, 140]])
+    page.expect_notice("Internal error")
+
+
+def go_offline(page: Any) -> None:
+    page.tab.context.set_offline(True)
+    page.expect_connection("offline")
+    page.draw_stroke([[140, 140]])
+    page.expect_notice("kept")
+
+
+def open_debug(page: Any) -> None:
+    get_answer(page)
+    page.find("#debug-toggle").click()
+    expect(page.find("#mattered")).to_be_visible()
+
+
+def correct(page: Any) -> None:
+    get_answer(page)
+    page.find("#correction-toggle").click()
+    page.find("#labels button").nth(7).click()
+    expect(page.find("#correction-message")).not_to_be_empty()
+
+
+STATES = [leave_empty, get_answer, get_unsure_answer, get_error, go_offline, open_debug, correct]
+
+
+@pytest.fixture(scope="module")
+def axe() -> Any:
+    """The checker with its copy of axe-core."""
+    return pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python"
+    ).Axe()
+
+
+@pytest.mark.parametrize("width", [320, 1120])
+@pytest.mark.parametrize("media", [{"color_scheme": "light"}, {"color_scheme": "dark"}], ids=["light", "dark"])
+@pytest.mark.parametrize("reach", STATES, ids=lambda reach: reach.__name__)
+def test_axe_finds_nothing(
+    open_page: Callable[..., Any], axe: Any, reach: Callable[[Any], None], media: dict[str, str], width: int
+) -> None:
+    page = open_page(viewport={"width": width, "height": 900}, reduced_motion="reduce", **media)
+    reach(page)
+    violations = axe.run(page.tab, options=OPTIONS).response["violations"]
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in violations] == []
+
+
+def test_everything_is_reached_by_tab_in_the_order_of_the_page(page: Any) -> None:
+    for key in ("Tab", "Space", "ArrowDown", "Space"):
+        page.tab.keyboard.press(key)
+    page.wait_for("digit.textContent !== ''")
+    order = [page.tab.evaluate("document.activeElement.id")]
+    for _ in range(8):
+        page.tab.keyboard.press("Tab")
+        order.append(page.tab.evaluate("document.activeElement.id"))
+    assert order == [
+        "pad", "undo", "eraser", "clear", "sample", "open-picture", "share", "debug-toggle", "correction-toggle",
+    ]  # fmt: skip
+
+
+def test_the_focus_can_be_seen(page: Any) -> None:
+    page.tab.keyboard.press("Tab")
+    page.tab.keyboard.press("Tab")
+    outline = page.tab.evaluate(
+        "(style => [style.outlineStyle, style.outlineWidth])(getComputedStyle(document.activeElement))"
+    )
+    assert outline == ["solid", "3px"]
+
+
+def test_targets_are_large_enough_for_a_finger(open_page: Callable[..., Any]) -> None:
+    page = open_page(viewport={"width": 320, "height": 800}, has_touch=True, is_mobile=True)
+    page.find("#correction-toggle").click()
+    heights = page.tab.evaluate(
+        """[...document.querySelectorAll("button")].filter(each => each.offsetParent)
+        .map(each => Math.min(each.offsetWidth, each.offsetHeight))"""
+    )
+    assert min(heights) >= 44
+
+
+def test_text_can_be_twice_as_large(open_page: Callable[..., Any]) -> None:
+    page = open_page(viewport={"width": 640, "height": 800})
+    page.tab.evaluate("document.documentElement.style.fontSize = '200%'")
+    assert page.tab.evaluate("document.documentElement.scrollWidth") == 640

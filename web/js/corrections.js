@@ -1,0 +1,69 @@
+/** Drawings with the digit that their drawer meant, kept in this browser until they are saved as a file. */
+
+import { CANVAS_SIZE, decodeStrokes, encodeStrokes } from "./strokes.js";
+
+const KEY = "livedigit.corrections";
+const MAX_KEPT = 1000;
+
+/** [{ name, label, strokes }], the strokes as compact text. */
+export function loadCorrections() {
+  try {
+    return JSON.parse(localStorage.getItem(KEY) ?? "[]").filter(isCorrection);
+  } catch {
+    return [];
+  }
+}
+
+/** Keep a drawing under its right label; a second thought replaces the first. False where storage is full. */
+export function keepCorrection(id, label, strokes) {
+  return keep([{ name: id, label: String(label), strokes: encodeStrokes(strokes) }]);
+}
+
+export function deleteCorrections() {
+  return save([]);
+}
+
+/** The file that `livedigit train --extra` reads: strokes as points on a 280x280 canvas. */
+export function fileFromCorrections() {
+  const drawings = loadCorrections().map((each) => ({ ...each, strokes: decodeStrokes(each.strokes) }));
+  return new Blob([`${JSON.stringify(drawings)}\n`], { type: "application/json" });
+}
+
+/** Add the drawings of such a file: how many. Throws where it is not one, or storage is full. */
+export function addFromFile(text) {
+  const drawings = JSON.parse(text);
+  const added = drawings.map(({ name, label, strokes }) => ({ name, label, strokes: encodeStrokes(strokes.map(checkStroke)) }));
+  if (!added.every(isCorrection)) throw new RangeError("not drawings");
+  if (!keep(added)) throw new RangeError("storage is full");
+  return added.length;
+}
+
+function checkStroke(stroke) {
+  const isOnCanvas = (value) => typeof value === "number" && value >= 0 && value <= CANVAS_SIZE;
+  const isPoint = ([x, y]) => isOnCanvas(x) && isOnCanvas(y);
+  if (!stroke.every(isPoint)) throw new RangeError("outside the canvas");
+  return stroke;
+}
+
+function keep(added) {
+  const names = new Set(added.map(({ name }) => name));
+  const others = loadCorrections().filter(({ name }) => !names.has(name));
+  return save([...others, ...added].slice(-MAX_KEPT));
+}
+
+function save(corrections) {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(corrections));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function isCorrection(each) {
+  try {
+    return typeof each.name === "string" && /^[0-9]$/.test(each.label) && decodeStrokes(each.strokes).length > 0;
+  } catch {
+    return false;
+  }
+}
