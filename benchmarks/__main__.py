@@ -1,0 +1,18 @@
+"""`python -m benchmarks SCENARIO ...`: a table of figures, exit 1 where one misses its target."""
+
+from __future__ import annotations
+
+import click
+
+from benchmarks.resilience.cli import resilience
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def benchmarks() -> None:
+    """Measure the server. The server under test is a process of its own on a free loopback port."""
+
+
+benchmarks.add_command(resilience)
+
+if __name__ == "__main__":
+    benchmarks(prog_name="python -m benchmarks")
