@@ -19,6 +19,7 @@ import tensorflow as tf
 from service.contract import SCHEMA_VERSION, DatasetRecord, TrainingRun
 from service.preprocessing import DIGITS
 from training.checkpoints import Progress, read_progress, write_progress
+from training.config import CALIBRATIONS
 from training.data import Digits, load_mnist, prepare_digits, split_rows, tensor_from_images
 from training.errors import VersionTaken
 from training.evaluate import fit_temperature, low_confidence, score_answers, softmax
@@ -154,13 +155,17 @@ def open_workshop(order: Order, resume: bool) -> Progress:
 
 
 def calibrate(model: keras.Model, recipe: Recipe, examples: Examples) -> dict[str, float]:
-    """Divide the logits by the temperature that fits held-out writers and validation digits, or by the recipe's.
+    """Divide the logits by the temperature that fits held-out writers and validation digits.
 
-    The threshold under which an answer is uncertain follows from the held-out writers, or is the recipe's.
+    The threshold under which an answer is uncertain follows from the held-out writers. Where a recipe holds out none,
+    both are those of its calibration, if it has one.
     """
     if not examples.held_out:
-        divide_logits(model, recipe.temperature)
-        return {"uncertain_threshold": recipe.uncertain_threshold} if recipe.uncertain_threshold else {}
+        calibration = CALIBRATIONS.get(recipe.name)
+        if calibration is None:
+            return {}
+        divide_logits(model, calibration.temperature)
+        return msgspec.structs.asdict(calibration)
     images = draw_condition(examples.held_out, PLAIN)
     labels = repeat_placements([digit.label for digit in examples.held_out])
     pens, mnist = predict_logits(model, images), predict_logits(model, examples.validation.images)
