@@ -86,7 +86,7 @@ class ModelStore:
         """Give a loaded version; an empty number is the served one. Raises `UnknownModel` or `ModelUnavailable`."""
         if not number:
             return self.serving()
-        model = self.loaded.get(int(number)) if number.isascii() and number.isdigit() else None
+        model = {str(version): loaded for version, loaded in self.loaded.items()}.get(number)
         if model is None:
             raise UnknownModel(
                 f"model {self.name!r} has no version {number[:20]!r} loaded; loaded: {sorted(self.loaded)}"

@@ -28,6 +28,7 @@ DTYPES = {
 }
 GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 MAX_DIMENSIONS = 8
+MAX_DIGITS = 20
 
 Parameters = dict[str, Any]
 
@@ -114,7 +115,9 @@ def parse_header_length(value: str | None, body_length: int) -> int:
     """Read Inference-Header-Content-Length; without it the body is JSON from end to end. Raises `InvalidTensor`."""
     if value is None:
         return body_length
-    if not (value.isascii() and value.isdigit() and int(value) <= body_length):
+    # Python refuses to read numbers of thousands of digits.
+    is_number = value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS
+    if not (is_number and int(value) <= body_length):
         raise InvalidTensor(
             f"Inference-Header-Content-Length is {value[:20]!r}, expected a number up to the body's {body_length} bytes"
         )
@@ -174,7 +177,15 @@ def read_json_tensor(tensor: InferTensor) -> Array:
         raise InvalidTensor(
             f"input {tensor.name!r}: shape {list(tensor.shape)} has {count} elements, data has {array.size}"
         )
-    return array.reshape(tensor.shape)
+    return shaped(tensor, array)
+
+
+def shaped(tensor: InferTensor, array: Array) -> Array:
+    """Give an array of the right size its shape: where one size is 0, another may be absurd. Raises `InvalidTensor`."""
+    try:
+        return array.reshape(tensor.shape)
+    except (ValueError, OverflowError) as error:
+        raise InvalidTensor(f"input {tensor.name!r} has shape {list(tensor.shape)}: {error}") from error
 
 
 def as_numbers(values: Any, dtype: np.dtype[Any]) -> Array:
@@ -200,13 +211,13 @@ def read_binary_tensor(tensor: InferTensor, chunk: memoryview) -> Array:
     """Read raw little-endian elements; BYTES have a 4-byte length each. Raises `InvalidTensor`."""
     dtype, count = dtype_of(tensor), element_count(tensor)
     if tensor.datatype == "BYTES":
-        return np.array(split_bytes(tensor, chunk, count), object).reshape(tensor.shape)
+        return shaped(tensor, np.array(split_bytes(tensor, chunk, count), object))
     if len(chunk) != count * dtype.itemsize:
         raise InvalidTensor(
             f"input {tensor.name!r}: {len(chunk)} bytes, but shape {list(tensor.shape)} of {tensor.datatype} "
             f"takes {count * dtype.itemsize}"
         )
-    return np.frombuffer(chunk, dtype).reshape(tensor.shape)
+    return shaped(tensor, np.frombuffer(chunk, dtype))
 
 
 def split_bytes(tensor: InferTensor, chunk: memoryview, count: int) -> list[bytes]:

@@ -107,3 +107,37 @@ def test_sighup_swaps_the_model_in_every_worker_and_restarts_none(start_server, 
     assert server.output.count("serving digits version 1") == 3
     wait_until(lambda: server.output.count("serving digits version 2") == 2)
     assert server.output.count("Started server process") == 2
+
+
+ENDLESS = "9" * 5000
+"""More digits than Python reads without being asked to."""
+V2 = "/v2/models/digits/infer"
+
+
+def tensor_request(shape: str, data: str = '"data": []') -> bytes:
+    return f'{{"inputs": [{{"name": "image", "datatype": "FP32", "shape": {shape}, {data}}}]}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "body", "status"),
+    [
+        (f"/v2/models/digits/versions/{ENDLESS}/infer", {}, b"{}", 404),
+        (V2, {"Inference-Header-Content-Length": ENDLESS}, b"{}", 400),
+        (V2, {}, tensor_request(f"[{ENDLESS}]"), 400),
+        (V2, {}, tensor_request(f"[0, {2**70}]"), 400),
+        (V2, {}, tensor_request("[0, 9223372036854775807]", '"parameters": {"binary_data_size": 0}'), 400),
+        (V2, {}, tensor_request("[1]", f'"parameters": {{"binary_data_size": {ENDLESS}}}'), 400),
+        (V2, {}, tensor_request("[1, 1]", f'"data": [[{ENDLESS}]]'), 400),
+        ("/v2/repository/index", {}, f'{{"ready": {ENDLESS}}}'.encode(), 400),
+        (
+            "/predict",
+            {"Content-Type": "multipart/form-data; boundary=x"},
+            b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\n\x89PNG\r\n--x--\r\n',
+            400,
+        ),
+    ],
+)
+def test_what_fuzzing_found_is_refused(client, path, headers, body, status):
+    """Each of these, or its like, was once answered with 500."""
+    answer = client.post(path, headers=headers, content=body)
+    assert answer.status_code == status, answer.text
