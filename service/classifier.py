@@ -13,6 +13,8 @@ from service.errors import ArtifactError, InferenceFailure, ModelUnavailable
 from service.preprocessing import Tensor
 
 LOG_ERRORS_ONLY = 3
+UNCERTAIN_THRESHOLD = "uncertain_threshold"
+"""The name under which training records it."""
 
 
 class Answer(NamedTuple):
@@ -57,6 +59,12 @@ class Classifier:
         if not all(label.isdecimal() for label in self.manifest.labels):
             raise ModelUnavailable(f"model {self.manifest.name!r} does not read digits: use /v2")
         return tuple(map(int, self.manifest.labels))
+
+    @property
+    def uncertain_below(self) -> float:
+        """The confidence below which an answer is uncertain, calibrated in training; 0 where it was not."""
+        run = self.manifest.training
+        return run.metrics.get(UNCERTAIN_THRESHOLD, 0.0) if run else 0.0
 
     def warm_up(self) -> None:
         """Let ONNX Runtime allocate and choose its kernels before the first user pays for it."""

@@ -169,6 +169,9 @@ class PredictResponse(msgspec.Struct, frozen=True, kw_only=True):
     top_predictions: Annotated[tuple[TopPrediction, ...], Meta(description="Five, in descending order.")]
     cropped_image: Annotated[str | None, Meta(description="Base64 PNG of the crop; null unless debug.")] = None
     final_image: Annotated[str | None, Meta(description="Base64 PNG of the 28x28; null unless debug.")] = None
+    uncertain: Annotated[
+        bool, Meta(description="Whether the confidence is one that the model rarely has where it is right.")
+    ] = False
 
 
 class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,6 +57,7 @@ def predict_image(
         top_predictions=top,
         cropped_image=png_base64(prepared.crop) if debug else None,
         final_image=png_base64(prepared.final) if debug else None,
+        uncertain=bool(probabilities.max() < model.uncertain_below),
     )
 
 

@@ -217,6 +217,7 @@ class FailingClassifier:
         self.manifest = original.manifest
         self.preprocessing = original.preprocessing
         self.digits = original.digits
+        self.uncertain_below = original.uncertain_below
 
     def run(self, images: Any) -> Any:
         raise InferenceFailure("secret path in a message of the runtime")

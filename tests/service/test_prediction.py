@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from service.artifacts import load_classifier
+from service.classifier import UNCERTAIN_THRESHOLD, Classifier
+from service.errors import ModelUnavailable
+from service.prediction import StageClock, predict_image
+from service.preprocessing import MAX_PIXELS
+
+
+@pytest.fixture
+def model(published: Path) -> Classifier:
+    return load_classifier(published)
+
+
+def with_manifest(model: Classifier, **changes: object) -> Classifier:
+    model.manifest = msgspec.structs.replace(model.manifest, **changes)
+    return model
+
+
+@pytest.mark.parametrize(("threshold", "uncertain"), [(0.0, False), (1.1, True)])
+def test_an_answer_below_the_calibrated_confidence_is_uncertain(model, seven, encode, threshold, uncertain):
+    run = model.manifest.training
+    calibrated = msgspec.structs.replace(run, metrics={**run.metrics, UNCERTAIN_THRESHOLD: threshold})
+    answer = predict_image(with_manifest(model, training=calibrated), encode(seven), MAX_PIXELS)
+    assert (answer.digit, answer.uncertain) == (7, uncertain)
+
+
+def test_without_a_calibration_nothing_is_uncertain(model, seven, encode):
+    assert not predict_image(with_manifest(model, training=None), encode(seven), MAX_PIXELS).uncertain
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"preprocessing": None}, "takes tensors"), ({"labels": tuple("abcdefghij")}, "does not read digits")],
+)
+def test_a_model_of_another_kind_sends_the_user_to_v2(model, seven, encode, changes, words):
+    with pytest.raises(ModelUnavailable, match=f"{words}.*use /v2"):
+        predict_image(with_manifest(model, **changes), encode(seven), MAX_PIXELS)
+
+
+def test_the_clock_names_every_stage_once_and_in_order(model, seven, encode):
+    clock = StageClock()
+    predict_image(model, encode(seven), MAX_PIXELS, clock=clock)
+    assert list(clock.stages) == ["queue", "decode", "preprocess", "infer"]
+    assert all(seconds >= 0 for seconds in clock.stages.values())
