@@ -18,7 +18,7 @@ from benchmarks.report import Figure, at_most, exactly, publish
 from benchmarks.servers import run_server
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "matplotlib")
+HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "scipy", "matplotlib")
 START_TARGET_S = 1.5
 SIZE_TARGET_MB = 400
 BLOCK_BYTES = 512

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-HEAVY = {"tensorflow", "keras", "tf2onnx", "onnx", "matplotlib"}
+HEAVY = {"tensorflow", "keras", "tf2onnx", "onnx", "matplotlib", "scipy"}
 WEB = {"litestar", "uvicorn", "onnxruntime"}
 LEAVES = ["service.contract", "service.errors", "service.preprocessing"]
 SHARED = {*LEAVES, "service"}
@@ -45,7 +45,7 @@ def test_a_leaf_loads_no_web_framework_and_no_runtime(leaf):
 
 
 def test_the_contract_needs_msgspec_alone():
-    assert top_levels(loaded_by("service.contract")) & {"numpy", "PIL", "scipy"} == set()
+    assert top_levels(loaded_by("service.contract")) & {"numpy", "PIL"} == set()
 
 
 @pytest.mark.parametrize(("package", "other"), [("training", "export"), ("export", "training")])
@@ -57,4 +57,4 @@ def test_training_and_export_share_the_leaves_and_nothing_else(package, other):
 
 @pytest.mark.parametrize("module", ["service.cli", "service.models_cli", "training.cli", "export.cli"])
 def test_the_command_line_answers_without_loading_anything_heavy(module):
-    assert top_levels(loaded_by(module)) & (HEAVY | WEB | {"numpy", "scipy", "PIL"}) == set()
+    assert top_levels(loaded_by(module)) & (HEAVY | WEB | {"numpy", "PIL"}) == set()

@@ -63,7 +63,7 @@ def test_the_server_needs_neither_tensorflow_nor_its_converters(unpacked):
         for line in metadata.splitlines()
         if line.startswith("Requires-Dist: ") and "extra ==" not in line
     }
-    assert needed & {"tensorflow", "keras", "tf2onnx", "onnx", "matplotlib"} == set()
+    assert needed & {"tensorflow", "keras", "tf2onnx", "onnx", "scipy", "matplotlib"} == set()
     assert {"onnxruntime", "litestar", "uvicorn"} <= needed
 
 

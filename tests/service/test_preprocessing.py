@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
+from scipy import ndimage
 
 from service.contract import PreprocessingSpec
 from service.errors import EmptyDrawing, ImageError, TooManyPixels, UndecodableImage
 from service.preprocessing import (
     FORMATS,
     center_by_mass,
+    center_of_mass,
     clear_paper,
     crop_to_ink,
     decode_image,
@@ -207,6 +209,12 @@ def test_the_crop_is_the_tight_box_of_the_ink():
 )
 def test_the_longer_side_becomes_twenty_and_the_aspect_stays(shape, expected):
     assert resize_to_fit(np.full(shape, 255, np.uint8), 20).shape == expected
+
+
+@given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))))
+def test_the_centre_of_mass_is_that_of_scipy_to_the_last_bit(grey):
+    grey[0, -1] = max(grey[0, -1], 1)
+    assert center_of_mass(grey) == ndimage.center_of_mass(grey)
 
 
 def test_the_centre_of_mass_lies_on_pixel_fourteen():

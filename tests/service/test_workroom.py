@@ -75,6 +75,7 @@ def test_a_job_that_never_started_is_cancelled_with_its_request(gate):
         second = asyncio.create_task(workroom.run(ran.append, "second"))
         await asyncio.sleep(0)
         second.cancel()
+        await asyncio.wait([second])
         gate.set()
         await first
         while workroom.pending:
