@@ -10,7 +10,7 @@ from export.inputs import InputSet
 from export.quiet import import_tensorflow
 from export.runtimes import Images, TensorFlowRuntime
 
-STEPS = 40
+STEPS = 20
 SMALLEST_GRADIENT = 1e-12
 
 

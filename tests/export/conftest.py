@@ -12,6 +12,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from export.pytest_plugin import parity
+
+__all__ = ["parity"]
+
 HERE = Path(__file__).parent
 
 
