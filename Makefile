@@ -33,8 +33,8 @@ export: $(VENV)/.dev ## Convert and publish a SavedModel (ARGS="artifacts/saved_
 verify: $(VENV)/.dev ## Hold the committed ONNX model against TensorFlow
 	$(BIN)/livedigit verify artifacts/saved_models/digits/1 artifacts/models/digits/1/model.onnx $(ARGS)
 
-bench: $(VENV)/.dev ## Measure start, size and speed
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/.dev ## Measure start and size, or what ARGS names (ARGS="resilience soak", ARGS=--help)
+	$(BIN)/python -m benchmarks $(or $(ARGS),footprint --install)
 
 wheel: $(VENV)/.dev ## Build dist/livedigit-*.whl, page and model included
 	$(BIN)/python -m build --wheel

@@ -146,8 +146,8 @@ def center_by_mass(digit: GreyImage, frame_size: int) -> GreyImage:
 def center_of_mass(digit: GreyImage) -> tuple[float, float]:
     """Give the mean row and column, weighted by level; there must be some.
 
-    The same to the last bit as `scipy.ndimage.center_of_mass`, whose import is a third of the server's time to start and
-    whose package a third of its size (`python -m benchmarks footprint --install`).
+    The same to the last bit as `scipy.ndimage.center_of_mass`, whose import is a third of the server's time to start
+    and whose package a third of its size (`python -m benchmarks footprint --install`).
     """
     rows, columns = digit.sum(axis=1, dtype=np.int64), digit.sum(axis=0, dtype=np.int64)
     mass = rows.sum()
