@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 REPO_ROOT = Path(__file__).resolve().parent.parent
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 30
 
 
