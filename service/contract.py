@@ -100,6 +100,14 @@ class ParityFigures(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, float]
 
 
+class VariantRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes a model a smaller form of another: its own answers are the golden ones."""
+
+    kind: Literal["int8", "fp16"]
+    calibration_sha256: Sha256
+    """Of the float32 images, little-endian, C order, that the quantizer saw."""
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """`manifest.json`: everything about a published version that its users may want to know."""
 
@@ -121,10 +129,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     training: TrainingRun | None
     parity: ParityFigures
     golden: GoldenFile
+    variant: VariantRecord | None = None
+    """None: the float32 model."""
 
 
 class GoldenExample(msgspec.Struct, frozen=True, kw_only=True):
-    """An encoded image, and what TensorFlow answered when the artifact was made."""
+    """An encoded image, and what TensorFlow (or the variant itself) answered when the artifact was made.
+
+    Of a model that takes tensors only, a .npy file with (H, W, C) float32.
+    """
 
     file: str
     sha256: Sha256
