@@ -25,6 +25,10 @@ class ModelUnreadable(TrainingError):
     """What is to be evaluated is neither a SavedModel nor a published artifact."""
 
 
+class OutputUnwritable(TrainingError):
+    """The folder for the results cannot be made."""
+
+
 class UnknownRecipe(TrainingError):
     """There is no recipe of that name."""
 

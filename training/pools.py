@@ -18,6 +18,7 @@ import numpy as np
 
 from training.augment import distort_image, redraw_strokes
 from training.data import Digits, Pixels, prepare_digits
+from training.errors import DataError
 from training.negatives import draw_not_digits
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ NOT_A_DIGIT = -1
 """The label of a drawing that is no digit."""
 CHUNK = 500
 """Images made by one call in a worker."""
+FEW_CALLS = 8
+"""So many are done sooner than worker processes have started."""
 POOL_FORMAT = 1
 """To be raised when drawings change, so that cached pools are not taken for the new ones."""
 
@@ -109,7 +112,10 @@ def repeat_rows(rows: NDArray[np.int64], size: int, copies: int) -> NDArray[np.i
 
 
 def find_or_make(job: Job, report: Callable[[str], None]) -> Pixels:
-    """Load a job's images from the cache, or make and save them in one step: a file of that name is whole."""
+    """Load a job's images from the cache, or make and save them in one step, so that a kill leaves no half file.
+
+    Raises `DataError`.
+    """
     digest = hashlib.sha256(repr((POOL_FORMAT, job.name, job.key)).encode()).hexdigest()
     path = cache_folder() / f"{job.name}-{digest[:16]}.npy"
     if not path.exists():
@@ -119,7 +125,10 @@ def find_or_make(job: Job, report: Callable[[str], None]) -> Pixels:
         with temporary.open("wb") as file:
             np.save(file, np.concatenate(list(run_calls(job))))
         temporary.rename(path)
-    images: Pixels = np.load(path)
+    try:
+        images: Pixels = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read ({error}): delete it, and it is made anew") from error
     return images
 
 
@@ -129,7 +138,10 @@ def cache_folder() -> Path:
 
 
 def run_calls(job: Job) -> Iterator[Pixels]:
-    """Run a job's calls on every processor and give their results in order."""
+    """Run a job's calls, on every processor where there are many, and give their results in order."""
+    if len(job.calls) <= FEW_CALLS:
+        yield from (function(*arguments) for function, arguments in job.calls)
+        return
     # Not forked: TensorFlow's threads do not survive a fork.
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as executor:
         futures = [executor.submit(function, *arguments) for function, arguments in job.calls]

@@ -21,7 +21,7 @@ from service.preprocessing import DIGITS
 from training.checkpoints import Progress, read_progress, write_progress
 from training.config import CALIBRATIONS
 from training.data import Digits, load_mnist, prepare_digits, split_rows, tensor_from_images
-from training.errors import VersionTaken
+from training.errors import OutputUnwritable, VersionTaken
 from training.evaluate import fit_temperature, low_confidence, score_answers, softmax
 from training.fitting import EVALUATION_BATCH, fit
 from training.model import (
@@ -100,7 +100,7 @@ def choose_version(out: Path, name: str) -> int:
 def train(order: Order, resume: bool = False, report: Callable[[str], None] = print) -> TrainingRun:
     """Fit the network as ordered and write SavedModel, `model.keras` and `run.json` to the version's folder.
 
-    Raises `DataError`, `VersionTaken` or `NothingToResume`.
+    Raises `DataError`, `VersionTaken`, `NothingToResume` or `OutputUnwritable`.
     """
     examples = gather_examples(order)
     progress = open_workshop(order, resume)
@@ -138,7 +138,10 @@ def gather_examples(order: Order) -> Examples:
 
 
 def open_workshop(order: Order, resume: bool) -> Progress:
-    """Make the folder for the run's state, or find it again. Raises `VersionTaken` or `NothingToResume`."""
+    """Make the folder for the run's state, or find it again.
+
+    Raises `VersionTaken`, `NothingToResume` or `OutputUnwritable`.
+    """
     if order.target.exists():
         raise VersionTaken(f"{order.target}: already there, and never overwritten: choose another --version")
     if resume:
@@ -149,6 +152,8 @@ def open_workshop(order: Order, resume: bool) -> Progress:
         raise VersionTaken(
             f"{order.workshop}: an unfinished run is there: continue it with --resume, or delete the folder"
         ) from error
+    except OSError as error:
+        raise OutputUnwritable(f"{order.workshop}: cannot be made ({error.strerror}): choose another --out") from error
     progress = Progress(recipe=order.recipe, seed=order.seed)
     write_progress(order.workshop, progress)
     return progress

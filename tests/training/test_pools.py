@@ -8,7 +8,8 @@ import pytest
 
 from training.config import BASELINE, STROKES
 from training.data import Digits
-from training.pools import NOT_A_DIGIT, Pool, Sources, make_pools
+from training.errors import DataError
+from training.pools import NOT_A_DIGIT, Pool, Sources, make_pools, plan_images, run_calls
 from training.unipen import PenDigit
 
 RECIPE = msgspec.structs.replace(
@@ -54,6 +55,21 @@ def test_recipes_that_hold_out_different_examples_share_their_pools(cache: Path)
     assert len(said) == 3
     make_pools(RECIPE, 2, sources, said.append)
     assert len(said) == 6
+
+
+def test_worker_processes_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = plan_images(RECIPE, 1, draw_sources().mnist.images)
+    here = np.concatenate(list(run_calls(job)))
+    monkeypatch.setattr("training.pools.FEW_CALLS", 0)
+    np.testing.assert_array_equal(np.concatenate(list(run_calls(job))), here)
+
+
+def test_a_damaged_pool_is_named(cache: Path) -> None:
+    make_pools(RECIPE, 1, draw_sources(), ignore)
+    (images,) = cache.glob("images-*")
+    images.write_bytes(images.read_bytes()[:1000])
+    with pytest.raises(DataError, match="delete it"):
+        make_pools(RECIPE, 1, draw_sources(), ignore)
 
 
 def test_the_baseline_takes_images_as_they_are() -> None:

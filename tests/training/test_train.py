@@ -14,7 +14,7 @@ import pytest
 
 from service.contract import TrainingRun
 from training.config import find_recipe
-from training.errors import NothingToResume, VersionTaken
+from training.errors import NothingToResume, OutputUnwritable, VersionTaken
 
 if TYPE_CHECKING:
     from training.train import Order
@@ -129,6 +129,14 @@ def test_an_unfinished_run_is_not_started_anew(tiny_mnist: Path, tmp_path: Path)
     order.workshop.mkdir(parents=True)
     with pytest.raises(VersionTaken, match="--resume"):
         train(order)
+
+
+def test_a_place_that_cannot_be_written_is_named(tiny_mnist: Path, tmp_path: Path) -> None:
+    from training.train import train
+
+    (tmp_path / "out").write_text("a file, not a folder")
+    with pytest.raises(OutputUnwritable, match="--out"):
+        train(place_order(tiny_mnist, tmp_path / "out"))
 
 
 def test_resume_without_an_unfinished_run_says_so(tiny_mnist: Path, tmp_path: Path) -> None:
