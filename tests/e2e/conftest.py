@@ -30,8 +30,10 @@ class PageUnderTest:
         tab.on("request", lambda request: self.requests.append(request))
 
     def _note_console(self, message: Any) -> None:
-        # Tests break the connection on purpose; everything else, violations of the policy included, is a defect.
-        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+        # Tests break the connection and block the service worker on purpose; everything else, violations of the
+        # policy included, is a defect.
+        expected = ("Failed to load resource", "blocked by Playwright")
+        if message.type in {"error", "warning"} and not any(words in message.text for words in expected):
             self.problems.append(f"console: {message.text}")
 
     def find(self, selector: str) -> Any:
@@ -59,6 +61,8 @@ class PageUnderTest:
         return box["x"] + point[0] * scale, box["y"] + point[1] * scale
 
     def expect_digit(self, digit: str) -> None:
+        """Wait for an answer that is no longer waited for: the one to the whole drawing, if the pen is up."""
+        playwright_api.expect(self.find("#answer")).not_to_have_attribute("data-busy", "")
         playwright_api.expect(self.find("#digit")).to_have_text(digit)
 
     def expect_blank(self) -> None:
@@ -113,6 +117,7 @@ class PageUnderTest:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--screenshot", help="write the README's screenshot of the page to this file")
+    parser.addoption("--replay", type=int, default=20, help="recorded drawings to draw on the page (default: 20)")
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +148,8 @@ def open_page(browser: Any, server: Any, drawings: list[dict[str, Any]]) -> Iter
         **options: Any,
     ) -> PageUnderTest:
         if context is None:
-            context = browser.new_context(**options)
+            # A service worker would answer before the tests' own routes do.
+            context = browser.new_context(**{"service_workers": "block", **options})
             contexts.append(context)
         tab = context.new_page()
         page = PageUnderTest(tab, by_name)

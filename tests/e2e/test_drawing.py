@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-PLAIN = ["zero-oval", "one-plain", "two-round", "three-round", "five-two-strokes", "seven-plain", "eight-figure"]
+PLAIN = ["zero-oval", "three-round", "five-two-strokes", "seven-plain"]
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -163,22 +163,15 @@ def test_a_palm_that_came_first_is_dropped_when_the_pen_comes(page: Any) -> None
     page.expect_blank()
 
 
-@pytest.mark.parametrize("ratio", [1, 2, 3])
-def test_the_screen_is_sharp_and_the_picture_sent_is_the_same_on_every_screen(
-    open_page: Callable[..., Any], ratio: int
-) -> None:
-    reference, dense = (
-        open_page(viewport={"width": 1120, "height": 900}, device_scale_factor=each, color_scheme=scheme)
-        for each, scheme in ((1, "light"), (ratio, "dark"))
-    )
-    images = []
-    for page in (reference, dense):
+def test_the_screen_is_sharp_and_the_picture_sent_is_the_same_on_every_screen(open_page: Callable[..., Any]) -> None:
+    images = set()
+    for ratio, scheme in ((1, "light"), (2, "dark"), (3, "light")):
+        page = open_page(viewport={"width": 1120, "height": 900}, device_scale_factor=ratio, color_scheme=scheme)
         page.draw("seven-crossed")
         page.expect_digit("7")
-        images.append(page.predictions()[-1].post_data_json["image"])
-    assert images[0] == images[1]
-    width = dense.tab.evaluate("[pad.width, pad.clientWidth]")
-    assert width[0] == width[1] * ratio
+        images.add(page.predictions()[-1].post_data_json["image"])
+        assert page.tab.evaluate("pad.width / pad.clientWidth") == ratio
+    assert len(images) == 1
 
 
 def test_the_drawing_survives_a_change_of_size(page: Any) -> None:

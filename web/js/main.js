@@ -268,3 +268,5 @@ refresh();
 showConnection("checking");
 connection.checkNow();
 openSharedDrawing();
+// Missing over plain HTTP, refused where the server does not allow it the page itself: then there is no copy to keep.
+navigator.serviceWorker?.register("/static/service-worker.js", { scope: "/" }).catch(() => {});

@@ -1,0 +1,58 @@
+/** Keeps a copy of the page, so that it opens without its server. Fresh files come first, the copy when there are none. */
+
+const CACHE = "livedigit";
+const PATIENCE_MS = 3000;
+const SHELL = [
+  "/",
+  "/static/style.css",
+  "/static/icon.svg",
+  "/static/manifest.webmanifest",
+  ...[
+    "api",
+    "connection",
+    "correcting",
+    "corrections",
+    "drawing",
+    "explain",
+    "history",
+    "keyboard-pen",
+    "main",
+    "pad",
+    "picture",
+    "reader",
+    "render",
+    "results",
+    "samples",
+    "share",
+    "strings",
+    "strokes",
+    "understanding",
+  ].map((name) => `/static/js/${name}.js`),
+];
+
+addEventListener("install", (event) => {
+  skipWaiting();
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(SHELL)));
+});
+
+addEventListener("activate", (event) => event.waitUntil(clients.claim()));
+
+addEventListener("fetch", (event) => {
+  const { method, url } = event.request;
+  const { origin, pathname } = new URL(url);
+  if (method !== "GET" || origin !== location.origin || !SHELL.includes(pathname)) return;
+  event.respondWith(fetchOrRecall(event.request, pathname));
+});
+
+async function fetchOrRecall(request, pathname) {
+  const cache = await caches.open(CACHE);
+  try {
+    const response = await fetch(request, { signal: AbortSignal.timeout(PATIENCE_MS) });
+    if (response.ok) await cache.put(pathname, response.clone());
+    return response;
+  } catch (error) {
+    const copy = await cache.match(pathname);
+    if (copy) return copy;
+    throw error;
+  }
+}
