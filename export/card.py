@@ -13,9 +13,10 @@ def write_card(manifest: Manifest, report: ParityReport) -> str:
         describe_interface(manifest),
         describe_training(manifest.training),
         describe_parity(report),
+        describe_variant(manifest),
         describe_limits(manifest.preprocessing),
     )
-    return "\n".join(sections)
+    return "\n".join(filter(None, sections))
 
 
 def describe_model(manifest: Manifest) -> str:
@@ -70,6 +71,21 @@ def describe_parity(report: ParityReport) -> str:
         f"| Largest difference of probabilities | {differences.probabilities:.2e} |\n"
         f"| Rounding of ONNX Runtime | {differences.onnx_eps:.1f} eps |\n"
         f"| Rounding of TensorFlow | {differences.tensorflow_eps:.1f} eps |\n"
+    )
+
+
+def describe_variant(manifest: Manifest) -> str:
+    """Say how a variant decides beside the float32 model; nothing for the latter."""
+    if manifest.variant is None:
+        return ""
+    figures = manifest.parity.figures
+    return (
+        f"## Variant\n\nThis is the {manifest.variant.kind} form; the agreement above is the float32 form's.\n\n"
+        f"| | |\n|---|---|\n"
+        f"| Accuracy | {figures['variant_accuracy']:.2%} on {figures['variant_images']:,.0f} images |\n"
+        f"| Accuracy in float32 | {figures['variant_accuracy_float32']:.2%} |\n"
+        f"| Decisions turned | {figures['variant_decisions_turned']:.0f}, none beyond the error bound |\n"
+        f"| Calibration images, SHA-256 | `{manifest.variant.calibration_sha256}` |\n"
     )
 
 

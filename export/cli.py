@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -46,6 +46,14 @@ Progress = Callable[[str], None]
     "--signature", help="Signature of the SavedModel.  [default: serve, else serving_default, else the only one]"
 )
 @click.option("--opset", type=click.IntRange(13, 18), default=18, show_default=True, help="ONNX operator set.")
+@click.option(
+    "--variant",
+    type=click.Choice(["int8", "fp16"]),
+    help="Publish a smaller form as NAME-VARIANT, if it decides alike on --data.",
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Labelled images for --variant: an .npz of images and integers."
+)
 @click.option("--dry-run", is_flag=True, help="Do everything but publish.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def export(
@@ -57,6 +65,8 @@ def export(
     preprocessing: str,
     signature: str | None,
     opset: int,
+    variant: Literal["int8", "fp16"] | None,
+    data: Path | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -79,6 +89,8 @@ def export(
         preprocessing=DIGITS if preprocessing == "digits" else None,
         signature=signature,
         opset=opset,
+        variant=variant,
+        data=data,
         dry_run=dry_run,
     )
     with show_progress() as progress:

@@ -19,11 +19,21 @@ from export.conversion import Converted, class_count, convert_source, with_prope
 from export.convert import DEFAULT_OPSET
 from export.errors import Disagreement, UsageError
 from export.golden import write_golden, write_golden_tensors
-from export.inputs import InputSet, drawn_inputs, edge_inputs, image_shape, noise_inputs, read_drawings
+from export.inputs import (
+    InputSet,
+    drawn_inputs,
+    edge_inputs,
+    image_shape,
+    noise_inputs,
+    read_drawings,
+    read_labelled,
+)
 from export.near_ties import search_near_ties
 from export.parity import ParityReport
 from export.publish import check_destination, next_version, publish
+from export.runtimes import OnnxRuntime
 from export.source import Source, open_source, weights_sha256
+from export.variants import Variant, VariantResult, build_variant
 from service.contract import (
     SCHEMA_VERSION,
     GoldenFile,
@@ -32,6 +42,7 @@ from service.contract import (
     ParityFigures,
     PreprocessingSpec,
     TensorSpec,
+    VariantRecord,
 )
 
 if TYPE_CHECKING:
@@ -59,12 +70,21 @@ class ExportOrder:
     """Where `run.json` names none."""
     signature: str | None = None
     opset: int = DEFAULT_OPSET
+    variant: Variant | None = None
+    """Published beside the float32 model, as `<name>-<variant>`."""
+    data: Path | None = None
+    """Labelled images, on which a variant is calibrated and judged."""
     dry_run: bool = False
 
     @property
     def folder(self) -> Path:
         """Where the versions of this model lie."""
-        return self.out / self.name
+        return self.out / self.published_name
+
+    @property
+    def published_name(self) -> str:
+        """Name of the model as clients see it."""
+        return f"{self.name}-{self.variant}" if self.variant else self.name
 
 
 class Facts(NamedTuple):
@@ -93,6 +113,7 @@ class Artifact(NamedTuple):
     converted: Converted
     facts: Facts
     report: ParityReport
+    variant: VariantResult | None
 
 
 def export_model(order: ExportOrder, progress: Progress = lambda _: None) -> Finished:
@@ -100,6 +121,8 @@ def export_model(order: ExportOrder, progress: Progress = lambda _: None) -> Fin
 
     Raises `UsageError`, `CannotExport`, `Disagreement`, `ArtifactError` or `PublishFailed`; then nothing is published.
     """
+    if order.variant and order.data is None:
+        raise UsageError("--variant needs --data, an .npz with labelled images to calibrate and judge it on")
     if not order.dry_run:
         check_destination(order.folder, order.version)
     with tempfile.TemporaryDirectory(prefix="livedigit-export-") as work:
@@ -125,7 +148,17 @@ def build_artifact(order: ExportOrder, source: Source, progress: Progress) -> Ar
     )
     if report.verdict != "agree":
         raise Disagreement(f"{order.model}: {report.summary} Nothing was published")
-    return Artifact(order.name, contest, converted, facts, report)
+    variant = make_variant(order.variant, order.data, converted, progress) if order.variant and order.data else None
+    published = with_properties(variant.converted.model, properties(facts)) if variant else converted
+    return Artifact(order.published_name, contest, published, facts, report, variant)
+
+
+def make_variant(kind: Variant, path: Path, converted: Converted, progress: Progress) -> VariantResult:
+    """Make and judge the variant that was ordered. Raises `UsageError` or `Disagreement`."""
+    progress(f"calibrating and judging {kind}")
+    return build_variant(
+        kind, converted, read_labelled(path, image_shape(converted.model), class_count(converted.model))
+    )
 
 
 def finish(artifact: Artifact, folder: Path | None, version: int) -> Finished:
@@ -187,10 +220,11 @@ def write_artifact(artifact: Artifact, folder: Path, version: int) -> None:
 
 def write_examples(artifact: Artifact, folder: Path) -> GoldenFile:
     """Write drawings where the model reads images, else tensors."""
-    tensorflow, (labels, spec, _) = artifact.contest.tensorflow, artifact.facts
+    labels, spec, _ = artifact.facts
+    answering = OnnxRuntime(artifact.converted.data) if artifact.variant else artifact.contest.tensorflow
     if spec is None:
-        return write_golden_tensors(folder, tensorflow, labels, noise_inputs(image_shape(artifact.converted.model)))
-    return write_golden(folder, tensorflow, labels, read_drawings(), spec)
+        return write_golden_tensors(folder, answering, labels, noise_inputs(image_shape(artifact.converted.model)))
+    return write_golden(folder, answering, labels, read_drawings(), spec)
 
 
 def describe(artifact: Artifact, version: int, golden: GoldenFile) -> Manifest:
@@ -211,7 +245,12 @@ def describe(artifact: Artifact, version: int, golden: GoldenFile) -> Manifest:
         ir_version=model.ir_version,
         tools={name: package_version(name) for name in TOOLS},
         training=artifact.contest.source.run,
-        parity=ParityFigures(verdict=report.verdict, report=PARITY_FILE, figures=parity_figures(report)),
+        parity=ParityFigures(
+            verdict=report.verdict,
+            report=PARITY_FILE,
+            figures=parity_figures(report) | variant_figures(artifact.variant),
+        ),
+        variant=describe_variant(artifact.variant),
         golden=golden,
     )
 
@@ -236,6 +275,27 @@ def parity_figures(report: ParityReport) -> dict[str, float]:
         "rounding_eps": report.differences.onnx_eps,
         "tensorflow_rounding_eps": report.differences.tensorflow_eps,
     }
+
+
+def variant_figures(variant: VariantResult | None) -> dict[str, float]:
+    """Choose the figures that say how a variant decides; none for the float32 model."""
+    if variant is None:
+        return {}
+    judgement = variant.judgement
+    return {
+        "variant_accuracy": judgement.accuracy,
+        "variant_accuracy_float32": judgement.accuracy_float32,
+        "variant_decisions_turned": float(judgement.turned),
+        "variant_logit_bound": judgement.bound,
+        "variant_images": float(judgement.images),
+    }
+
+
+def describe_variant(variant: VariantResult | None) -> VariantRecord | None:
+    """Record what a variant was made with."""
+    if variant is None:
+        return None
+    return VariantRecord(kind=variant.kind, calibration_sha256=variant.calibration_sha256)
 
 
 def encode(value: msgspec.Struct) -> bytes:

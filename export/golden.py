@@ -1,4 +1,7 @@
-"""Golden examples: encoded images with TensorFlow's answers, which the service replays before it serves a model."""
+"""Golden examples: encoded images with their answers, which the service replays before it serves a model.
+
+The answers are TensorFlow's; those of a variant, which computes another function, are its own.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +22,17 @@ TENSOR_EXAMPLES = 4
 
 
 def write_golden(
-    folder: Path, tensorflow: Runtime, labels: tuple[str, ...], drawings: list[Drawing], spec: PreprocessingSpec
+    folder: Path, answering: Runtime, labels: tuple[str, ...], drawings: list[Drawing], spec: PreprocessingSpec
 ) -> GoldenFile:
-    """Write drawings and TensorFlow's answers to what the pipeline makes of them."""
-    return write_examples(folder, tensorflow, labels, drawings, drawn_inputs(drawings, spec).images)
+    """Write drawings and the answers to what the pipeline makes of them."""
+    return write_examples(folder, answering, labels, drawings, drawn_inputs(drawings, spec).images)
 
 
-def write_golden_tensors(folder: Path, tensorflow: Runtime, labels: tuple[str, ...], inputs: InputSet) -> GoldenFile:
+def write_golden_tensors(folder: Path, answering: Runtime, labels: tuple[str, ...], inputs: InputSet) -> GoldenFile:
     """Write tensors as .npy files, (H, W, C) float32, for a model that takes tensors only."""
     images = inputs.images[:TENSOR_EXAMPLES]
     files = [Drawing(f"tensor-{row}.npy", npy_bytes(image)) for row, image in enumerate(images)]
-    return write_examples(folder, tensorflow, labels, files, images)
+    return write_examples(folder, answering, labels, files, images)
 
 
 def npy_bytes(array: Images) -> bytes:
@@ -40,7 +43,7 @@ def npy_bytes(array: Images) -> bytes:
 
 
 def write_examples(
-    folder: Path, tensorflow: Runtime, labels: tuple[str, ...], files: list[Drawing], images: Images
+    folder: Path, answering: Runtime, labels: tuple[str, ...], files: list[Drawing], images: Images
 ) -> GoldenFile:
     """Write the files under `golden/` with the answers beside them.
 
@@ -50,7 +53,7 @@ def write_examples(
     examples = []
     for file, image in zip(files, images, strict=True):
         (folder / FOLDER / file.name).write_bytes(file.data)
-        examples.append(answer_example(file, image, tensorflow, labels))
+        examples.append(answer_example(file, image, answering, labels))
     encoded = msgspec.json.format(
         msgspec.json.encode(Golden(schema_version=SCHEMA_VERSION, examples=tuple(examples))), indent=1
     )
@@ -58,9 +61,9 @@ def write_examples(
     return GoldenFile(file=FILE, sha256=hashlib.sha256(encoded).hexdigest(), examples=len(examples))
 
 
-def answer_example(file: Drawing, image: Images, tensorflow: Runtime, labels: tuple[str, ...]) -> GoldenExample:
-    """Pair one file with TensorFlow's answer."""
-    answers = tensorflow.answer(image[np.newaxis])
+def answer_example(file: Drawing, image: Images, answering: Runtime, labels: tuple[str, ...]) -> GoldenExample:
+    """Pair one file with its answer."""
+    answers = answering.answer(image[np.newaxis])
     return GoldenExample(
         file=file.name,
         sha256=hashlib.sha256(file.data).hexdigest(),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.errors import UsageError
 from export.runtimes import Images
@@ -33,6 +34,14 @@ class InputSet(NamedTuple):
     images: Images
     labels: tuple[str, ...] = ()
     """What each row is: a file's name, or how the image was made."""
+
+
+class LabelledImages(NamedTuple):
+    """Images and what they show."""
+
+    images: Images
+    labels: NDArray[np.int64]
+    """(N,) index of the output column."""
 
 
 class Drawing(NamedTuple):
@@ -117,6 +126,19 @@ def read_npz(path: Path) -> InputSet:
         if array.ndim == len(("batch", "height", "width", "channels")) and len(array):
             return InputSet(path.name, array.astype(np.float32), tuple(f"row {row}" for row in range(len(array))))
     raise UsageError(f"{path}: holds no array of shape (images, height, width, channels)")
+
+
+def read_labelled(path: Path, shape: tuple[int, int, int], classes: int) -> LabelledImages:
+    """Read labelled tensors: an .npz with (N, H, W, C) images and (N,) integers. Raises `UsageError`."""
+    images = read_npz(path).images
+    with np.load(path, allow_pickle=False) as archive:
+        vectors = [archive[name] for name in archive.files if archive[name].shape == (len(images),)]
+    labels = next((vector.astype(np.int64) for vector in vectors if np.issubdtype(vector.dtype, np.integer)), None)
+    if labels is None:
+        raise UsageError(f"{path}: holds no array of {len(images)} integers, the images' labels")
+    if images.shape[1:] != shape or labels.min() < 0 or labels.max() >= classes:
+        raise UsageError(f"{path}: the model takes images of {shape} and answers with labels 0 to {classes - 1}")
+    return LabelledImages(images, labels)
 
 
 def read_folder(folder: Path, spec: PreprocessingSpec | None) -> InputSet:
