@@ -16,7 +16,7 @@ serve: $(VENV)/.serve ## Set up the slim server and start it with the committed 
 	$(BIN)/livedigit serve $(ARGS)
 
 test: $(VENV)/.dev browser ## Set up everything and run every test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
