@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from service.contract import Manifest, PreprocessingSpec
 from service.errors import ArtifactError, InferenceFailure, ModelUnavailable
 from service.preprocessing import Tensor
+
+# Official builds since 1.29 report to their maker over the network, and keep an identifier of the machine on disk
+# (microsoft/onnxruntime#27379). The variable is read once, when the library is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 LOG_ERRORS_ONLY = 3
 UNCERTAIN_THRESHOLD = "uncertain_threshold"
