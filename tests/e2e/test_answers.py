@@ -213,6 +213,30 @@ def test_a_busy_server_is_left_in_peace_for_as_long_as_it_asks(open_page: Callab
     page.wait_for("digit.textContent !== ''")
 
 
+def test_an_answer_to_an_older_drawing_does_not_stand_beside_an_error(page: Any) -> None:
+    page.draw_stroke(page.drawings["seven-crossed"]["strokes"][0])
+    page.expect_digit("7")
+    page.tab.route("**/predict", lambda route: route.fulfill(**problem(500, "internal error")))
+    page.draw_stroke(page.drawings["seven-crossed"]["strokes"][1])
+    page.expect_notice("Internal error.")
+    page.expect_digit("")
+    page.expect_connection("trouble")
+
+
+def test_a_server_in_trouble_is_not_asked_again_and_again(open_page: Callable[..., Any]) -> None:
+    page = open_page(prepare=lambda tab: tab.clock.install())
+    page.expect_connection("online")
+    page.tab.route("**/predict", lambda route: route.fulfill(**problem(500, "internal error")))
+    page.freeze_time()
+    page.draw_stroke([[140, 140]])
+    page.expect_notice("Internal error.")
+    page.tab.clock.run_for(60_000)
+    assert len(page.predictions()) == 1
+    page.tab.unroute("**/predict")
+    page.find("#try-again").click()
+    page.expect_connection("online")
+
+
 def test_a_server_without_a_model_says_so(page: Any) -> None:
     page.tab.route(
         "**/predict", lambda route: route.fulfill(**problem(503, "no model is loaded", **{"Retry-After": "30"}))

@@ -26,6 +26,11 @@ export class Connection {
     if (this.state !== "online") this.checkNow();
   }
 
+  /** The server is there, but has failed at a request or is too slow: the next answer will tell. */
+  troubled() {
+    this.#set("trouble");
+  }
+
   /** A request has failed for want of a server. */
   failed() {
     this.#set(navigator.onLine ? "unreachable" : "offline");

@@ -94,18 +94,21 @@ function showAnswer(answer, request) {
   requestAnimationFrame(() => setTimeout(() => results.showLatency(performance.now() - request.since)));
 }
 
-function showError(error) {
+function showError(error, { settled }) {
   results.showBusy(false);
+  if (settled) results.showUnread();
   results.showError(error);
-  if (error.kind !== "http" || error.status >= 500) connection.failed();
+  if (error.kind === "network") connection.failed();
+  else if (error.kind === "timeout" || error.status >= 500) connection.troubled();
 }
 
-function showConnection(state, health) {
+function showConnection(state, health, before) {
   find("connection").dataset.state = state;
   find("connection-text").textContent = connectionNames[state];
   if (health?.model) showModel(health);
   if (state === "offline" || state === "unreachable") announce(connectionNames[state]);
-  if (state === "online" && isUnanswered && !pad.isDrawing) read();
+  const isBack = state === "online" && (before === "offline" || before === "unreachable");
+  if (isBack && isUnanswered && !pad.isDrawing) read();
 }
 
 async function showModel({ model, version }) {

@@ -13,7 +13,12 @@ export function paintDrawing(context, { strokes, picture = null }, penWidth = PE
   context.fillStyle = PAPER;
   context.fillRect(0, 0, width, height);
   context.setTransform(width / CANVAS_SIZE, 0, 0, height / CANVAS_SIZE, 0, 0);
-  if (picture) context.drawImage(picture, 0, 0, CANVAS_SIZE, CANVAS_SIZE);
+  if (picture) {
+    // The black around the picture's ink becomes the paper's own colour.
+    context.globalCompositeOperation = "lighten";
+    context.drawImage(picture, 0, 0, CANVAS_SIZE, CANVAS_SIZE);
+    context.globalCompositeOperation = "source-over";
+  }
   context.strokeStyle = context.fillStyle = INK;
   context.lineWidth = penWidth;
   context.lineCap = context.lineJoin = "round";

@@ -25,10 +25,19 @@ export class Results {
   }
 
   showBlank() {
+    this.#showNothing(text.blank);
+  }
+
+  /** There is a drawing, but no answer to it: an older one would mislead. */
+  showUnread() {
+    this.#showNothing(text.unread);
+  }
+
+  #showNothing(words) {
     this.#setState("blank");
     this.find("digit").textContent = "";
     this.find("confidence").textContent = "";
-    this.find("words").textContent = text.blank;
+    this.find("words").textContent = words;
     this.find("confidence-meter").value = 0;
     this.#rows.forEach((row) => fillRow(row, null));
     this.#showImages({});

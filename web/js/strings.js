@@ -58,6 +58,7 @@ export const connection = {
   online: "Connected",
   offline: "Offline",
   unreachable: "Server unreachable",
+  trouble: "Server in trouble",
   "no-model": "No model on the server",
 };
 
@@ -74,7 +75,7 @@ export const text = {
     return `Model: ${name}, version ${version}${verdict}.`;
   },
   blank: "Draw something: the answer appears here.",
-  busy: "Reading…",
+  unread: "Not read yet.",
   cleared: "Cleared. Undo brings it back.",
   announce: (digit, value, words) => `${digit}, ${text.percent(value)}. ${words}`,
   sure: "No doubt about it.",
