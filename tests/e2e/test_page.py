@@ -45,6 +45,24 @@ def test_the_page_weighs_little(repo_root: Path) -> None:
     assert sum(len(gzip.compress(path.read_bytes(), 6)) for path in files) < MAX_PAGE_BYTES
 
 
+def test_every_module_of_the_first_view_is_fetched_at_once(page: Any) -> None:
+    """A chain of imports would take a round trip each."""
+    announced = page.tab.evaluate(
+        "[...document.querySelectorAll('link[rel=modulepreload]')].map(link => link.getAttribute('href'))"
+    )
+    loaded = {f"/static/js/{request.url.rpartition('/')[2]}" for request in page.requests if "/js/" in request.url}
+    assert set(announced) == loaded - {"/static/js/main.js"}
+
+
+def test_nothing_jumps_while_the_page_loads(page: Any) -> None:
+    shift = page.tab.evaluate(
+        """() => new Promise(resolve => new PerformanceObserver(list =>
+            resolve(list.getEntries().reduce((sum, entry) => sum + entry.value, 0))
+        ).observe({ type: "layout-shift", buffered: true }) ?? setTimeout(() => resolve(0), 500))"""
+    )
+    assert shift < 0.02
+
+
 def test_nothing_hangs_over_the_edge(page: Any) -> None:
     page.draw("seven-plain")
     page.expect_digit("7")
