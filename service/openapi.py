@@ -94,6 +94,17 @@ def openapi_config() -> OpenAPIConfig:
     )
 
 
+WORK_REASONS = {
+    "s408": "The body did not arrive in time.",
+    "s413": "The body is too large, as sent or once decompressed.",
+    "s429": "Too many requests from this client; see Retry-After.",
+    "s500": "The model failed.",
+    "s503": "No model is loaded, or too much work is waiting; see Retry-After.",
+    "s504": "The answer took too long.",
+}
+"""Why a request for an inference may be refused, whatever its form."""
+
+
 def problems(**reasons: str) -> dict[int, ResponseSpec]:
     """Describe refusals as problem details: `problems(s400="...")`."""
     return describe_refusals(Problem, "application/problem+json", reasons)

@@ -30,7 +30,7 @@ from service.contract import (
     TensorSpec,
 )
 from service.errors import ImageError, InvalidTensor, UnknownModel
-from service.openapi import IndexOperation, InferOperation, inference_errors
+from service.openapi import WORK_REASONS, IndexOperation, InferOperation, inference_errors
 from service.preprocessing import prepare_image
 from service.routes.bodies import within
 from service.state import Service, service_of
@@ -60,13 +60,8 @@ INFERRED = {
     **inference_errors(
         s400="The request cannot be read, or does not fit the model.",
         s404="No such model, or version not loaded.",
-        s408="The body did not arrive in time.",
-        s413="The body is too large, as sent or once decompressed.",
         s415="The body is compressed in a way that is not undone here.",
-        s429="Too many requests from this client; see Retry-After.",
-        s500="The model failed.",
-        s503="No model is loaded, or too much work is waiting; see Retry-After.",
-        s504="The answer took too long.",
+        **WORK_REASONS,
     ),
 }
 

@@ -12,7 +12,7 @@ from litestar.exceptions import ClientException, HTTPException
 
 from service.contract import PredictRequest, PredictResponse
 from service.errors import UndecodableImage
-from service.openapi import PredictOperation, problems
+from service.openapi import WORK_REASONS, PredictOperation, problems
 from service.prediction import StageClock, predict_image
 from service.preprocessing import FORMATS
 from service.routes.bodies import within
@@ -23,14 +23,9 @@ ACCEPTED = f"application/json, multipart/form-data, {', '.join(sorted(IMAGE_TYPE
 
 REFUSALS = problems(
     s400="Not an image, damaged, too many pixels, no ink, or not JSON.",
-    s408="The body did not arrive in time.",
-    s413="The body is too large.",
     s415="A content type that is not read here.",
     s422="JSON or a form of the wrong shape.",
-    s429="Too many requests from this client; see Retry-After.",
-    s500="The model failed.",
-    s503="No model is loaded, or too much work is waiting; see Retry-After.",
-    s504="The answer took too long.",
+    **WORK_REASONS,
 )
 
 decode_request = msgspec.json.Decoder(PredictRequest).decode
