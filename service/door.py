@@ -1,4 +1,4 @@
-"""Stopping without losing a request that has already reached this machine.
+"""Letting connections in, and stopping without losing a request that has already reached this machine.
 
 Two things lose requests when uvicorn stops. Closing a listening socket resets every connection that the kernel has
 completed and nobody has accepted yet; closing a kept connection resets the request that is just arriving on it. So a
@@ -19,6 +19,7 @@ import uvicorn
 
 from service.protocol import ImpatientProtocol, is_readable
 
+ACCEPTS_PER_TURN = 32
 FAREWELL_S = 1.0
 """How long a kept connection that is silent may still bring a request, as nginx's `keepalive_min_timeout` has it."""
 LOOK_S = 0.01
@@ -35,6 +36,15 @@ NO_NEWCOMERS = (
 """A socket filter in Linux's instructions: code, jump if true, jump if false, operand."""
 INSTRUCTION = struct.Struct("HBBI")
 PROGRAM = struct.Struct("HP")
+
+
+def widen(listener: socket.socket) -> list[socket.socket]:
+    """Give the listener many times over, so that many newcomers come in at each turn of the event loop.
+
+    libuv accepts one connection per descriptor and turn (seen with uvloop 0.23, libuv 1.52). When hundreds of kept
+    connections have something to say a turn is long, and newcomers waited for seconds.
+    """
+    return [listener, *(listener.dup() for _ in range(ACCEPTS_PER_TURN - 1))]
 
 
 async def see_everybody_out(server: uvicorn.Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -13,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
-from service.door import bar, is_barred
+from service.door import ACCEPTS_PER_TURN, bar, is_barred, widen
 from service.protocol import is_readable
 
 PATIENCE_S = 60
@@ -71,6 +73,34 @@ def test_a_queue_is_readable_until_it_is_empty(listener):
         assert is_readable(listener.fileno())
         listener.accept()[0].close()
         assert not is_readable(listener.fileno())
+
+
+async def turns_to_let_in(doors_of: Callable[[socket.socket], list[socket.socket]], count: int) -> int:
+    """Connect, then count the turns that the event loop takes to accept everybody."""
+    accepted: list[asyncio.BaseTransport] = []
+
+    class Guest(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            accepted.append(transport)
+
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    listener.setblocking(False)
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(Guest, sock=door, backlog=2048) for door in doors_of(listener)]
+    guests = [socket.create_connection(listener.getsockname()) for _ in range(count)]
+    turns = 0
+    while len(accepted) < count:
+        await asyncio.sleep(0)
+        turns += 1
+    for closing in (*accepted, *servers, *guests):
+        closing.close()
+    return turns
+
+
+def test_a_wide_door_lets_many_in_at_a_turn():
+    count = 4 * ACCEPTS_PER_TURN
+    assert uvloop.run(turns_to_let_in(lambda listener: [listener], count)) >= count
+    assert uvloop.run(turns_to_let_in(widen, count)) <= count / 4
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
