@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,6 +19,8 @@ CLIENTS = 8
 WORKERS = 2
 SERVER_FAULTS = range(500, 600)
 SHOWN = 20
+ERROR_LINE = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Warning)\b.*", re.MULTILINE)
+"""How a traceback ends."""
 
 
 class Failure(NamedTuple):
@@ -36,8 +39,8 @@ async def fuzz(cases: int, first: int, seed: int) -> list[Figure]:
         await asyncio.gather(*(send_cases(server.port, seed, numbers, tally, failures) for _ in range(CLIENTS)))
         deaths = len(set(workers) - set(server.worker_pids()))
         last = await Client(server.port).send(predict_requests()[0])
-        tracebacks = server.log.count("Traceback")
-    show(seed, failures)
+        log = server.log
+    show(seed, failures, log)
     return [
         Figure("cases", tally.sent),
         at_least("answered 200", tally.statuses[OK], cases / 100),
@@ -46,7 +49,7 @@ async def fuzz(cases: int, first: int, seed: int) -> list[Figure]:
         exactly("other 5xx", sum(is_server_fault(status) * count for status, count in tally.statuses.items()), 0),
         exactly("unanswered", tally.faults.total(), 0),
         exactly("dead workers", deaths, 0),
-        exactly("tracebacks in the log", tracebacks, 0),
+        exactly("tracebacks in the log", log.count("Traceback"), 0),
         exactly("status of a good request afterwards", last.status, OK),
     ]
 
@@ -68,8 +71,10 @@ def is_server_fault(status: int) -> bool:
     return status in SERVER_FAULTS and status != SERVICE_UNAVAILABLE
 
 
-def show(seed: int, failures: list[Failure]) -> None:
-    """Say how to repeat what went wrong."""
+def show(seed: int, failures: list[Failure], log: str) -> None:
+    """Say how to repeat what went wrong, and what the server said."""
     for case, outcome in failures[:SHOWN]:
         answer = outcome.fault.value if outcome.fault else f"{outcome.status} {outcome.body[:100]!r}"
         print(f"--seed {seed} --first {case.number} --cases 1 ({case.kind}): {answer}", file=sys.stderr)
+    for line in sorted({found[0][:200] for found in ERROR_LINE.finditer(log)})[:SHOWN]:
+        print(f"log: {line}", file=sys.stderr)

@@ -22,6 +22,8 @@ from service.settings import load_settings, models_folder
 CLIENTS = 8
 POLL_S = "0.05"
 PATIENCE_S = 60.0
+WARM_UP = 5
+"""Swaps before the memory is watched: until then there are fewer versions in it than it may hold."""
 KEPT = 3
 """Older versions are deleted, so that the folder stays small."""
 EXPECTED_S = 0.3
@@ -64,11 +66,12 @@ async def swaps(count: int) -> list[Figure]:
 async def swap_under_load(server: ServerProcess, publisher: Publisher, count: int) -> list[Figure]:
     """Hammer the server meanwhile."""
     load = Load(server.port, mixed_requests(), CLIENTS, fresh_every=4)
+    hammering = asyncio.create_task(load.hammer())
+    waits_s = [await swap_once(server.port, publisher) for _ in range(min(WARM_UP, count))]
     with watch_memory(server, count * EXPECTED_S) as memory:
-        hammering = asyncio.create_task(load.hammer())
-        waits_s = [await swap_once(server.port, publisher) for _ in range(count)]
-        load.stop()
-        tally = await hammering
+        waits_s += [await swap_once(server.port, publisher) for _ in range(count - len(waits_s))]
+    load.stop()
+    tally = await hammering
     return [
         exactly("swaps", sum(wait_s < PATIENCE_S for wait_s in waits_s), count),
         Figure("requests meanwhile", tally.sent),
