@@ -19,6 +19,7 @@ const SHELL = [
     "main",
     "pad",
     "picture",
+    "png",
     "reader",
     "render",
     "results",

@@ -98,11 +98,12 @@ def test_everything_is_reached_by_tab_in_the_order_of_the_page(page: Any) -> Non
         page.tab.keyboard.press(key)
     page.wait_for("digit.textContent !== ''")
     order = [page.tab.evaluate("document.activeElement.id")]
-    for _ in range(8):
+    for _ in range(9):
         page.tab.keyboard.press("Tab")
         order.append(page.tab.evaluate("document.activeElement.id"))
     assert order == [
-        "pad", "undo", "eraser", "clear", "sample", "open-picture", "share", "debug-toggle", "correction-toggle",
+        "pad", "undo", "eraser", "clear", "sample", "open-picture", "share", "pen-width", "debug-toggle",
+        "correction-toggle",
     ]  # fmt: skip
 
 

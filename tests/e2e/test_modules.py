@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from service.preprocessing import decode_image, prepare_image
 from training.strokes import render_strokes
@@ -65,6 +67,13 @@ def test_the_crop_that_is_sent_leads_to_the_same_tensor_bit_for_bit(call: Any, d
         sent = prepare_image(decoded(call("render", "imageFromDrawing", drawing)))
         assert np.array_equal(whole.crop, sent.crop)
         assert np.array_equal(whole.tensor, sent.tensor)
+
+
+def test_the_picture_that_is_sent_is_a_sound_grey_png(call: Any, drawings: list[dict[str, Any]]) -> None:
+    sent = decoded(call("render", "imageFromDrawing", drawings[0]))
+    with Image.open(io.BytesIO(sent)) as image:
+        image.verify()
+        assert (image.format, image.mode) == ("PNG", "L")
 
 
 @pytest.mark.parametrize("corner", [[0, 0], [280, 280], [0, 280], [140, 0]])

@@ -64,7 +64,7 @@ def test_every_sample_is_read_as_the_digit_it_is(page: Any) -> None:
             const { samples } = await import("/static/js/samples.js");
             const answers = [];
             for (const strokes of samples()) {
-                const body = JSON.stringify({ image: imageFromDrawing({ strokes }) });
+                const body = JSON.stringify({ image: await imageFromDrawing({ strokes }) });
                 const headers = { "Content-Type": "application/json" };
                 answers.push((await (await fetch("/predict", { method: "POST", headers, body })).json()).digit);
             }

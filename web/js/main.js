@@ -38,7 +38,7 @@ const pad = new Pad(find("pad"), {
 });
 const history = new History(find, (strokes) => open({ strokes }));
 const reader = new Reader(
-  (content, signal) => api.predict(imageFromDrawing(content), { debug: isShown("debug"), signal }),
+  async (content, signal) => api.predict(await imageFromDrawing(content), { debug: isShown("debug"), signal }),
   { onBusy: () => results.showBusy(true), onAnswer: showAnswer, onError: showError },
 );
 const connection = new Connection(api.health, showConnection);
@@ -257,6 +257,10 @@ for (const id of ["picture-file", "camera-file"]) {
 }
 find("touch-allowed").addEventListener("change", ({ target }) => {
   pad.penOnly = !target.checked;
+});
+find("pen-width").addEventListener("input", ({ target }) => {
+  pad.penWidth = target.valueAsNumber;
+  pad.show(drawing.content);
 });
 addEventListener("paste", (event) => openPicture(event.clipboardData.files[0]));
 addEventListener("dragover", (event) => event.preventDefault());

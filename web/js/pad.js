@@ -13,6 +13,8 @@ const REPLAY_MS = 700;
 export class Pad {
   tool = "pen";
   penOnly = false;
+  /** On the screen; what the model is shown is always drawn with the same pen. */
+  penWidth = PEN_WIDTH;
   #context;
   #strokes = [];
   #picture = null;
@@ -142,7 +144,7 @@ export class Pad {
       this.#frame = 0;
       this.#fitToScreen();
       const strokes = this.#gesture?.strokes ?? this.#replayed() ?? this.#strokes;
-      paintDrawing(this.#context, { strokes, picture: this.#picture });
+      paintDrawing(this.#context, { strokes, picture: this.#picture }, this.penWidth);
       if (this.#cursor) this.#paintCursor();
     });
   }

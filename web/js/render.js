@@ -1,5 +1,6 @@
 /** Strokes to pixels: for the screen at any size, and for the model always at 280x280. */
 
+import { pngFromGrey } from "./png.js";
 import { CANVAS_SIZE, PEN_WIDTH, inkBox, smoothStroke } from "./strokes.js";
 
 export const PAPER = "#0a0a0f";
@@ -58,14 +59,24 @@ export function rasterFromDrawing(drawing) {
 }
 
 /**
- * A PNG data URL of the raster, cropped to the ink and its margin: the server's answer is the same bit for bit,
+ * A PNG data URL of the raster in grey, cropped to the ink and its margin: the server's answer is the same bit for bit,
  * and there is less to send and to decode.
  */
-export function imageFromDrawing(drawing) {
+export async function imageFromDrawing(drawing) {
   const { left, top, width, height } = drawing.picture ? WHOLE_CANVAS : inkBox(drawing.strokes);
-  const context = createCanvas(width, height);
-  context.drawImage(rasterFromDrawing(drawing), -left, -top);
-  return context.canvas.toDataURL("image/png");
+  const { data } = rasterFromDrawing(drawing).getContext("2d").getImageData(left, top, width, height);
+  const png = await pngFromGrey(greyFromColours(data), width, height);
+  return `data:image/png;base64,${btoa(Array.from(png, (byte) => String.fromCharCode(byte)).join(""))}`;
+}
+
+/** RGBA to grey as Pillow does on the server: ITU-R 601 in 16-bit fixed point. */
+function greyFromColours(data) {
+  const grey = new Uint8Array(data.length / 4);
+  for (let i = 0; i < grey.length; i += 1) {
+    const [red, green, blue] = [data[4 * i], data[4 * i + 1], data[4 * i + 2]];
+    grey[i] = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16;
+  }
+  return grey;
 }
 
 function createCanvas(width, height) {

@@ -27,6 +27,7 @@ export const labels = {
   share: "Share",
   pictureFile: "A picture of a digit",
   touchAllowed: "Draw with fingers, too",
+  penWidth: "Pen, on your screen only",
   reading: "Reading",
   confidence: "Confidence",
   candidates: "Other readings",
