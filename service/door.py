@@ -10,16 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import uvicorn
+import uvloop
 
 from service.protocol import ImpatientProtocol, is_readable
 
-ACCEPTS_PER_TURN = 32
+logger = logging.getLogger(__name__)
+
+ACCEPTS_PER_TURN = 256
+PAUSE_S = 1.0
 FAREWELL_S = 1.0
 """How long a kept connection that is silent may still bring a request, as nginx's `keepalive_min_timeout` has it."""
 LOOK_S = 0.01
@@ -38,13 +45,63 @@ INSTRUCTION = struct.Struct("HBBI")
 PROGRAM = struct.Struct("HP")
 
 
-def widen(listener: socket.socket) -> list[socket.socket]:
-    """Give the listener many times over, so that many newcomers come in at each turn of the event loop.
+class AcceptingLoop(uvloop.Loop):
+    """uvloop's loop with a door of our own.
 
-    libuv accepts one connection per descriptor and turn (seen with uvloop 0.23, libuv 1.52). When hundreds of kept
-    connections have something to say a turn is long, and newcomers waited for seconds.
+    libuv accepts one connection per turn of its loop (seen with uvloop 0.23, libuv 1.52). When hundreds of kept
+    connections have something to say a turn is long, and newcomers waited for many seconds.
     """
-    return [listener, *(listener.dup() for _ in range(ACCEPTS_PER_TURN - 1))]
+
+    async def create_server(  # type: ignore[override]
+        self, protocol_factory: Callable[[], asyncio.Protocol], *, sock: socket.socket, **_: object
+    ) -> Door:
+        """Accept on a socket that listens already."""
+        return Door(self, protocol_factory, sock)
+
+
+class Door:
+    """Lets in everybody who waits at a turn of the loop; what uvicorn needs of an `asyncio.Server`."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, factory: Callable[[], asyncio.Protocol], listener: socket.socket
+    ) -> None:
+        listener.setblocking(False)
+        self.sockets = [listener]
+        self._loop = loop
+        self._factory = factory
+        self._listener = listener
+        self._entering: set[asyncio.Task[Any]] = set()
+        self._is_open = True
+        self._watch()
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self._is_open = False
+        self._loop.remove_reader(self._listener)
+
+    async def wait_closed(self) -> None:
+        """Wait for those on the threshold."""
+        await asyncio.gather(*self._entering, return_exceptions=True)
+
+    def _watch(self) -> None:
+        if self._is_open:
+            self._loop.add_reader(self._listener, self._let_in)
+
+    def _let_in(self) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                connection, _address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                # Out of descriptors or memory: the queue stays readable, so look away for a moment, as asyncio does.
+                logger.error("cannot accept connections: %s", error.strerror)
+                self._loop.remove_reader(self._listener)
+                self._loop.call_later(PAUSE_S, self._watch)
+                return
+            task = self._loop.create_task(self._loop.connect_accepted_socket(self._factory, connection))
+            self._entering.add(task)
+            task.add_done_callback(self._entering.discard)
 
 
 async def see_everybody_out(server: uvicorn.Server) -> None:

@@ -10,6 +10,8 @@ Source: the normalisation described on MNIST's page, Y. LeCun, C. Cortes, C. J. 
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +31,10 @@ MAX_PIXELS = 4_000_000
 DIGITS = PreprocessingSpec()
 
 # Pillow has no single type for "cannot be read": each codec raises what its author chose.
-DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, KeyError, OverflowError)
+DECODER_ERRORS = (
+    OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError, AssertionError, ArithmeticError,
+    RuntimeError, struct.error, zlib.error,
+)  # fmt: skip
 
 
 class PreparedDigit(NamedTuple):

@@ -14,7 +14,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app
-from service.door import bar, widen
+from service.door import bar
 from service.errors import LiveDigitError
 from service.logs import log_config
 from service.metrics import MULTIPROCESS_DIR
@@ -50,7 +50,7 @@ def serve_alone(settings: Settings, listener: socket.socket) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     announce(listener)
-    server.run(sockets=widen(listener))
+    server.run(sockets=[listener])
 
 
 def serve_with_workers(settings: Settings, listener: socket.socket) -> None:
@@ -70,7 +70,7 @@ class Supervisor(Multiprocess):
     """uvicorn's supervisor; it bars the door that its workers share, and hands SIGHUP on instead of restarting them."""
 
     def __init__(self, config: ServiceConfig, listener: socket.socket, drain_s: float) -> None:
-        super().__init__(config, sockets=widen(listener))
+        super().__init__(config, sockets=[listener])
         self._listener = listener
         self._drain_s = drain_s
 
@@ -90,7 +90,7 @@ class Supervisor(Multiprocess):
 def uvicorn_options(settings: Settings) -> dict[str, Any]:
     """Translate the settings to uvicorn's."""
     return {
-        "loop": "uvloop",
+        "loop": "service.door:AcceptingLoop",
         "http": ImpatientProtocol,
         "ws": "none",
         "interface": "asgi3",
