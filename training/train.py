@@ -19,10 +19,10 @@ import tensorflow as tf
 from service.contract import SCHEMA_VERSION, DatasetRecord, TrainingRun
 from service.preprocessing import DIGITS
 from training.checkpoints import Progress, read_progress, write_progress
-from training.config import CALIBRATIONS
+from training.config import CALIBRATIONS, Calibration
 from training.data import Digits, load_mnist, prepare_digits, split_rows, tensor_from_images
 from training.errors import OutputUnwritable, VersionTaken
-from training.evaluate import fit_temperature, low_confidence, score_answers, softmax
+from training.evaluate import accuracy_by_group, fit_temperature, low_confidence, score_answers, softmax
 from training.fitting import EVALUATION_BATCH, fit
 from training.model import (
     LABELS,
@@ -160,30 +160,33 @@ def open_workshop(order: Order, resume: bool) -> Progress:
 
 
 def calibrate(model: keras.Model, recipe: Recipe, examples: Examples) -> dict[str, float]:
-    """Divide the logits by the temperature that fits held-out writers and validation digits.
+    """Divide the logits by the temperature that held-out writers teach, and give that and their other lessons.
 
-    The threshold under which an answer is uncertain follows from the held-out writers. Where a recipe holds out none,
-    both are those of its calibration, if it has one.
+    Where a recipe holds out none, they are those of its calibration, if it has one.
     """
-    if not examples.held_out:
-        calibration = CALIBRATIONS.get(recipe.name)
-        if calibration is None:
-            return {}
-        divide_logits(model, calibration.temperature)
-        return msgspec.structs.asdict(calibration)
-    images = draw_condition(examples.held_out, PLAIN)
+    calibration = learn_calibration(model, examples) if examples.held_out else CALIBRATIONS.get(recipe.name)
+    if calibration is None:
+        return {}
+    divide_logits(model, calibration.temperature)
+    return msgspec.structs.asdict(calibration)
+
+
+def learn_calibration(model: keras.Model, examples: Examples) -> Calibration:
+    """Fit the temperature to held-out writers and validation digits, and score the former with it."""
     labels = repeat_placements([digit.label for digit in examples.held_out])
-    pens, mnist = predict_logits(model, images), predict_logits(model, examples.validation.images)
+    writers = repeat_placements([digit.writer for digit in examples.held_out])
+    pens = predict_logits(model, draw_condition(examples.held_out, PLAIN))
+    mnist = predict_logits(model, examples.validation.images)
     temperature = fit_temperature(np.concatenate([pens, mnist]), np.concatenate([labels, examples.validation.labels]))
-    divide_logits(model, temperature)
     answers = softmax(pens / np.float32(temperature))
     scores = score_answers(answers, labels)
-    return {
-        "temperature": temperature,
-        "uncertain_threshold": low_confidence(answers),
-        "held_out_strokes_accuracy": scores.accuracy,
-        "held_out_strokes_calibration_error": scores.calibration_error,
-    }
+    return Calibration(
+        temperature=temperature,
+        uncertain_threshold=low_confidence(answers),
+        held_out_strokes_accuracy=scores.accuracy,
+        held_out_strokes_worst_writer=min(accuracy_by_group(answers, labels, writers).values()),
+        held_out_strokes_calibration_error=scores.calibration_error,
+    )
 
 
 def predict_logits(model: keras.Model, images: Pixels) -> NDArray[np.float32]:
