@@ -79,6 +79,11 @@ def evaluate(model: Path, data_dir: Path | None, all_writers: bool, out: Path | 
     from training.assessment import assess
     from training.runners import load_classifier
 
+    if out:
+        # Before the work of minutes: the folder may be out of reach, and matplotlib may be missing.
+        from training.picture import draw_assessment
+
+        out.mkdir(parents=True, exist_ok=True)
     figures, answered = assess(
         load_classifier(model),
         "/".join(model.resolve().parts[-2:]),
@@ -88,9 +93,6 @@ def evaluate(model: Path, data_dir: Path | None, all_writers: bool, out: Path | 
     )
     encoded = msgspec.json.format(msgspec.json.encode(figures))
     if out:
-        from training.picture import draw_assessment
-
-        out.mkdir(parents=True, exist_ok=True)
         (out / "report.json").write_bytes(encoded + b"\n")
         draw_assessment(figures, answered, out / "report.png")
     click.echo(encoded if as_json else "\n".join(tabulate(figures)))
