@@ -13,7 +13,7 @@ import numpy as np
 
 from export import parity
 from export.census import model_weights, take_census
-from export.inputs import InputSet
+from export.inputs import InputSet, image_shape, noise_inputs
 from export.parity import EPS, NO_DIFFERENCES, Differences, GateResult, InputSummary, NearTie, ParityReport
 from export.runtimes import Answers, Images, OnnxRuntime, ReferenceRuntime, Runtime, answer_in_batches, load_tensorflow
 from export.source import Source
@@ -27,6 +27,9 @@ BATCHES = (1, 2, 7, 64)
 MEANING_ROWS = 12
 """Of each input set: the reference evaluator takes some 30 ms for one digit, seconds for a large model."""
 TRUTH_BATCH = 64
+FLOOR_IMAGES = 8
+FLOOR_SHARE = 0.1
+"""Of the logits that noise gets."""
 APPROXIMATED = ("Elu", "Erf", "Exp", "Gelu", "GRU", "Log", "LSTM", "Mish", "Pow", "Selu", "Sigmoid", "Softplus", "Tanh")
 """Operators that ONNX Runtime computes by polynomials, a few roundings off and always to the same side."""
 
@@ -45,6 +48,8 @@ class Contest(NamedTuple):
     twin: Twin
     meaning_limit: float
     rounding_limit: float
+    logit_floor: float
+    """Rows whose logits are all smaller are measured against this instead."""
     notes: tuple[str, ...]
     """Why the limits are not the strictest."""
 
@@ -65,6 +70,7 @@ def prepare_contest(source: Source, model: onnx.ModelProto, data: bytes, convert
     test: there a wrong weight would pass for a rounded one. Raises `CannotExport` or `ArtifactError`.
     """
     twin = make_twin(source)
+    noise = noise_inputs(image_shape(converted), FLOOR_IMAGES).images
     rounded = take_census(converted, model_weights(source)).rounded
     approximated = sorted({node.op_type for node in converted.graph.node} & set(APPROXIMATED))
     strict = not rounded and not twin.single_operators
@@ -77,6 +83,7 @@ def prepare_contest(source: Source, model: onnx.ModelProto, data: bytes, convert
         twin=twin,
         meaning_limit=parity.MEANING_LIMIT if strict else parity.FOLDED_MEANING_LIMIT,
         rounding_limit=parity.APPROXIMATED_LIMIT_EPS if approximated else parity.ROUNDING_LIMIT_EPS,
+        logit_floor=FLOOR_SHARE * float(np.median(parity.row_scale(twin.runtime.answer(noise).logits))),
         notes=explain_limits(twin, rounded, tuple(approximated)),
     )
 
@@ -120,7 +127,7 @@ def compare(
         model=contest.source.name,
         onnx_sha256=hashlib.sha256(contest.data).hexdigest(),
         float64_twin=contest.twin.kind,
-        notes=contest.notes,
+        notes=tuple(filter(None, (*contest.notes, describe_non_finite(contest, input_sets[0].images[0])))),
         inputs=tuple(judgement.summary for judgement in judgements),
         batches=batches,
         differences=differences,
@@ -128,6 +135,18 @@ def compare(
         near_ties=tuple(tie for judgement in judgements for tie in judgement.near_ties),
         environment=describe_environment(),
         duration_s=round(time.monotonic() - start, 3),
+    )
+
+
+def describe_non_finite(contest: Contest, image: Images) -> str:
+    """Say what each runtime makes of an image that is no number, (H, W, C): TensorFlow's graph mode may hide it."""
+    broken = np.full_like(image, np.nan)[np.newaxis]
+    answers = {"TensorFlow": contest.tensorflow.answer(broken), "ONNX Runtime": contest.onnx.answer(broken)}
+    hiding = [name for name, answer in answers.items() if np.isfinite(answer.probabilities).all()]
+    if not hiding:
+        return ""
+    return (
+        f"{' and '.join(hiding)} gives finite probabilities for an image of not-a-number: refuse such input before it"
     )
 
 
@@ -153,7 +172,9 @@ def judge_inputs(contest: Contest, inputs: InputSet, batches: tuple[int, ...]) -
 def judge_meaning(contest: Contest, name: str, images: Images, truth: Answers) -> GateResult:
     """Hold the graph in float64 against the twin."""
     graph = answer_in_batches(contest.reference, images, TRUTH_BATCH)
-    return parity.judge_meaning(name, TRUTH_BATCH, graph.logits, truth.logits[: len(images)], contest.meaning_limit)
+    return parity.judge_meaning(
+        name, TRUTH_BATCH, graph.logits, truth.logits[: len(images)], contest.meaning_limit, contest.logit_floor
+    )
 
 
 class BatchJudgement(NamedTuple):
@@ -170,21 +191,23 @@ def judge_batch(contest: Contest, name: str, images: Images, truth: Answers, bat
     expected = Answers(truth.logits[rows], truth.probabilities[rows])
     theirs = answer_in_batches(contest.tensorflow, images[rows], batch)
     ours = answer_in_batches(contest.onnx, images[rows], batch)
-    limit = contest.rounding_limit
-    rounding = parity.judge_rounding(name, batch, ours.logits, theirs.logits, expected.logits, limit)
-    decision, near_ties = parity.judge_decision(name, batch, ours.logits, expected.logits, rounding.limit)
+    limit, floor = contest.rounding_limit, contest.logit_floor
+    rounding = parity.judge_rounding(name, batch, ours.logits, theirs.logits, expected.logits, limit, floor)
+    decision, near_ties = parity.judge_decision(name, batch, ours.logits, expected.logits, rounding.limit, floor)
     probabilities = parity.judge_probabilities(name, batch, ours.probabilities, ours.logits)
-    return BatchJudgement([rounding, decision, probabilities], near_ties, measure_differences(ours, theirs, expected))
+    return BatchJudgement(
+        [rounding, decision, probabilities], near_ties, measure_differences(ours, theirs, expected, floor)
+    )
 
 
-def measure_differences(ours: Answers, theirs: Answers, truth: Answers) -> Differences:
+def measure_differences(ours: Answers, theirs: Answers, truth: Answers, floor: float) -> Differences:
     """Take the plain figures of one input set at one batch size."""
     return Differences(
         largest_logit=float(np.abs(truth.logits).max()),
         logits=float(np.abs(ours.logits - theirs.logits).max()),
         probabilities=float(np.abs(ours.probabilities - theirs.probabilities).max()),
-        onnx_eps=float(parity.relative_errors(ours.logits, truth.logits).max() / EPS),
-        tensorflow_eps=float(parity.relative_errors(theirs.logits, truth.logits).max() / EPS),
+        onnx_eps=float(parity.relative_errors(ours.logits, truth.logits, floor).max() / EPS),
+        tensorflow_eps=float(parity.relative_errors(theirs.logits, truth.logits, floor).max() / EPS),
     )
 
 

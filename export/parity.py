@@ -71,15 +71,18 @@ class NearTie(msgspec.Struct, frozen=True, kw_only=True):
     flipped: bool
 
 
-def row_scale(logits: Array) -> NDArray[np.float64]:
-    """Largest magnitude in each row of (N, classes); (N,) float64."""
-    return np.asarray(np.maximum(np.abs(logits).max(axis=1), SMALLEST_SCALE), np.float64)
+def row_scale(logits: Array, floor: float = SMALLEST_SCALE) -> NDArray[np.float64]:
+    """Largest magnitude in each row of (N, classes), or `floor` where all of the row is smaller; (N,) float64.
+
+    Logits that nearly cancel carry the rounding of the sums that they came from; their own size says nothing of it.
+    """
+    return np.asarray(np.maximum(np.abs(logits).max(axis=1), floor), np.float64)
 
 
-def relative_errors(logits: Array, truth: Array) -> NDArray[np.float64]:
+def relative_errors(logits: Array, truth: Array, floor: float = SMALLEST_SCALE) -> NDArray[np.float64]:
     """Largest difference in each row, relative to the truth's largest magnitude; not-a-number counts as infinite."""
     with np.errstate(invalid="ignore"):
-        errors = np.abs(logits.astype(np.float64) - truth).max(axis=1) / row_scale(truth)
+        errors = np.abs(logits.astype(np.float64) - truth).max(axis=1) / row_scale(truth, floor)
     return np.asarray(np.where(np.isnan(errors), np.inf, errors))
 
 
@@ -95,28 +98,41 @@ def softmax(logits: Array) -> NDArray[np.float64]:
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
-def judge_meaning(input_set: str, batch: int, graph: Array, twin: Array, limit: float = MEANING_LIMIT) -> GateResult:
+def judge_meaning(
+    input_set: str,
+    batch: int,
+    graph: Array,
+    twin: Array,
+    limit: float = MEANING_LIMIT,
+    floor: float = SMALLEST_SCALE,
+) -> GateResult:
     """Gate A: the ONNX graph in float64 against the Keras model in float64."""
-    errors = relative_errors(graph, twin)
+    errors = relative_errors(graph, twin, floor)
     return judge("meaning", input_set, batch, errors, limit, "of the largest logit")
 
 
 def judge_rounding(
-    input_set: str, batch: int, onnx: Array, tensorflow: Array, truth: Array, limit: float = ROUNDING_LIMIT_EPS
+    input_set: str,
+    batch: int,
+    onnx: Array,
+    tensorflow: Array,
+    truth: Array,
+    limit: float = ROUNDING_LIMIT_EPS,
+    floor: float = SMALLEST_SCALE,
 ) -> GateResult:
     """Gate B: ONNX Runtime's error, where TensorFlow's own on the same rows sets what is normal."""
-    errors = relative_errors(onnx, truth) / EPS
-    normal = float((relative_errors(tensorflow, truth) / EPS).max())
+    errors = relative_errors(onnx, truth, floor) / EPS
+    normal = float((relative_errors(tensorflow, truth, floor) / EPS).max())
     limit = max(limit, ROUNDING_RATIO * normal)
     return judge("rounding", input_set, batch, errors, limit, "eps", f"TensorFlow's own error is {normal:.1f} eps")
 
 
 def judge_decision(
-    input_set: str, batch: int, onnx: Array, truth: Array, limit_eps: float
+    input_set: str, batch: int, onnx: Array, truth: Array, limit_eps: float, floor: float = SMALLEST_SCALE
 ) -> tuple[GateResult, list[NearTie]]:
     """Gate C: labels that differ although the margin exceeds twice the error bound; the near-ties beside them."""
     flipped = onnx.argmax(axis=1) != truth.argmax(axis=1)
-    bounds = 2 * limit_eps * EPS * row_scale(truth)
+    bounds = 2 * limit_eps * EPS * row_scale(truth, floor)
     gaps = margins(truth)
     near = gaps <= bounds
     counted = flipped & ~near

@@ -1,0 +1,158 @@
+"""The comparison as a whole: what it reports, what it skips, and why its limits are what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.census import Weight, is_exact, take_census
+from export.compare import compare, describe_environment, prepare_contest
+from export.inputs import InputSet, edge_inputs, noise_inputs
+from export.near_ties import bisect, search_near_ties
+from export.parity import APPROXIMATED_LIMIT_EPS, FOLDED_MEANING_LIMIT, MEANING_LIMIT, ROUNDING_LIMIT_EPS, margins
+from export.runtimes import Answers, answer_in_batches
+
+onnx = pytest.importorskip("onnx")
+pytestmark = [
+    pytest.mark.tensorflow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
+
+
+def test_the_strict_limits_hold_where_every_weight_arrived(digits: Any) -> None:
+    assert digits.contest.meaning_limit == MEANING_LIMIT
+    assert digits.contest.rounding_limit == ROUNDING_LIMIT_EPS
+    assert digits.contest.twin.kind == "keras"
+    assert digits.contest.notes == ()
+
+
+def test_folded_constants_are_named_and_widen_the_limit(normalized: Any) -> None:
+    assert normalized.contest.meaning_limit == FOLDED_MEANING_LIMIT
+    assert any("Conv_0.weight_1" in note for note in normalized.contest.notes)
+
+
+def export_named(zoo: ModuleType, name: str, folder: Path) -> Any:
+    from export.conversion import convert_source
+    from export.source import trace_keras_model
+
+    source = trace_keras_model(name, zoo.build(getattr(zoo, name), 1), folder)
+    converted = convert_source(source)
+    return prepare_contest(source, *converted, converted.model)
+
+
+def test_a_layer_wired_to_float32_falls_back_to_the_graph_s_twin(zoo: ModuleType, tmp_path: Path) -> None:
+    contest = export_named(zoo, "resizing", tmp_path)
+    assert contest.twin.kind == "graph"
+    assert any("resize" in note for note in contest.notes)
+    answers = contest.twin.runtime.answer(noise_inputs((40, 30, 3), 2).images)
+    assert answers.logits.dtype == np.float64
+
+
+def test_approximated_operators_are_named(zoo: ModuleType, tmp_path: Path) -> None:
+    contest = export_named(zoo, "squeeze_and_excite", tmp_path)
+    assert contest.rounding_limit == APPROXIMATED_LIMIT_EPS
+    assert any("Sigmoid" in note for note in contest.notes)
+
+
+def test_mixed_precision_is_exported_in_float32(zoo: ModuleType, tmp_path: Path) -> None:
+    contest = export_named(zoo, "mixed_precision", tmp_path)
+    model = onnx.load_from_string(contest.data)
+    assert not [tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16]
+
+
+class Overflowing:
+    """Answers with infinity where an image is too bright."""
+
+    def __init__(self, runtime: Any) -> None:
+        self.runtime = runtime
+
+    def answer(self, images: np.ndarray) -> Answers:
+        logits, probabilities = self.runtime.answer(images)
+        too_bright = images.reshape(len(images), -1).max(axis=1) > 10
+        return Answers(np.where(too_bright[:, np.newaxis], np.inf, logits), probabilities)
+
+
+@pytest.mark.parametrize(("bright", "skipped"), [([1], 1), ([0, 1, 2], 3)])
+def test_rows_that_the_model_itself_cannot_answer_are_skipped_and_counted(
+    digits: Any, bright: list[int], skipped: int
+) -> None:
+    images = noise_inputs((28, 28, 1), 3).images.copy()
+    images[bright] = 100
+    contest = digits.contest._replace(tensorflow=Overflowing(digits.contest.tensorflow))
+    report = compare(contest, [InputSet("bright", images)], (1, 2))
+    assert (report.inputs[0].images, report.inputs[0].skipped) == (3, skipped)
+    assert report.verdict == "agree"
+    assert bool(report.results) == (skipped < 3)
+
+
+def test_a_runtime_that_hides_what_is_no_number_is_named(digits: Any) -> None:
+    class Confident:
+        def answer(self, images: np.ndarray) -> Answers:
+            return Answers(np.tile([1.0, 0.0], (len(images), 1)), np.tile([0.7, 0.3], (len(images), 1)))
+
+    from export.compare import describe_non_finite
+
+    image = np.zeros((28, 28, 1), np.float32)
+    note = describe_non_finite(digits.contest._replace(tensorflow=Confident()), image)
+    assert note.startswith("TensorFlow gives finite probabilities")
+
+
+def test_batches_put_together_are_the_whole(digits: Any) -> None:
+    images = noise_inputs((28, 28, 1), 5).images
+    whole = digits.contest.onnx.answer(images)
+    for size in (1, 2, 5, 9):
+        parts = answer_in_batches(digits.contest.onnx, images, size)
+        assert np.allclose(parts.logits, whole.logits, rtol=0, atol=1e-5)
+        assert parts.probabilities.shape == whole.probabilities.shape
+
+
+def test_the_search_finds_smaller_margins(digits: Any) -> None:
+    start = noise_inputs((28, 28, 1), 4).images
+    found = search_near_ties(digits.contest.twin.runtime, start)
+    before, after = (margins(digits.contest.twin.runtime.answer(images).logits) for images in (start, found.images))
+    assert np.median(after) < np.median(before) / 10
+    assert found.images.min() >= start.min()
+    assert found.images.max() <= start.max()
+
+
+def test_the_search_does_without_gradients(digits: Any) -> None:
+    start = edge_inputs((28, 28, 1)).images
+    runtime = digits.contest.twin.runtime
+    found = bisect(runtime, start)
+    before, after = (margins(runtime.answer(images).logits) for images in (start, found))
+    assert after.min() < before.min() / 100
+    assert np.array_equal(runtime.answer(found).logits.argmax(axis=1), runtime.answer(start).logits.argmax(axis=1))
+
+
+def test_edge_images_have_the_model_s_shape_whatever_it_is() -> None:
+    for shape in ((28, 28, 1), (5, 9, 3), (1, 1, 4)):
+        inputs = edge_inputs(shape)
+        assert inputs.images.shape == (len(inputs.labels), *shape)
+        assert inputs.images.dtype == np.float32
+
+
+def test_a_census_sees_a_weight_in_any_layout(digits: Any) -> None:
+    weights = [Weight(weight.path, weight.numpy()) for weight in digits.model.weights]
+    assert take_census(digits.converted.model, weights) == ((), ())
+
+
+def test_a_census_names_the_weight_that_did_not_arrive(digits: Any) -> None:
+    weights = [Weight(weight.path, weight.numpy()) for weight in digits.model.weights]
+    changed = weights[2].values.copy()
+    changed.flat[0] = np.nextafter(changed.flat[0], np.float32(9))
+    census = take_census(digits.converted.model, [*weights[:2], Weight("changed", changed), *weights[3:]])
+    assert census.missing == ("changed",)
+    assert len(census.rounded) == 1
+
+
+@pytest.mark.parametrize(("value", "exact"), [(0.0, True), (0.5, True), (6.0, True), (255.0, True), (0.001, False)])
+def test_a_constant_is_exact_if_it_has_few_digits(value: float, exact: bool) -> None:
+    assert is_exact(np.array([value], np.float32)) is exact
+
+
+def test_the_environment_names_what_rounding_depends_on() -> None:
+    assert {"onnxruntime", "tensorflow", "machine", "processor"} <= set(describe_environment())
