@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from benchmarks.footprint import footprint
 from benchmarks.resilience.cli import resilience
 
 
@@ -12,6 +13,7 @@ def benchmarks() -> None:
     """Measure the server. The server under test is a process of its own on a free loopback port."""
 
 
+benchmarks.add_command(footprint)
 benchmarks.add_command(resilience)
 
 if __name__ == "__main__":
