@@ -116,6 +116,7 @@ class PageUnderTest:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """Known when this folder is named on the command line; pytest loads it too late otherwise."""
     parser.addoption("--screenshot", help="write the README's screenshot of the page to this file")
     parser.addoption("--replay", type=int, default=20, help="recorded drawings to draw on the page (default: 20)")
 

@@ -129,7 +129,7 @@ def test_the_readmes_screenshot_can_be_taken(
         page.draw(name)
         page.expect_digit(page.drawings[name]["label"])
         page.wait_for(f"document.querySelectorAll('#history li').length === {count}")
-    path = request.config.getoption("--screenshot") or tmp_path / "page.png"
+    path = request.config.getoption("--screenshot", None) or tmp_path / "page.png"
     page.tab.screenshot(path=path, full_page=True)
     assert 0 < Path(path).stat().st_size < README_SCREENSHOT_BYTES
 

@@ -14,9 +14,10 @@ from training.unipen import load_pen_digits
 
 pytestmark = [pytest.mark.browser, pytest.mark.data]
 
-# Trained on MNIST alone, version 1 reads about nine of ten; below this the page sends something else than it draws.
+# Even a model that has seen MNIST alone reads about nine of ten: below this the page sends something else than is drawn.
 MIN_ACCURACY = 0.75
 SEED = 7
+FEW = 20
 
 
 def test_recorded_drawings_are_read_on_the_page(
@@ -24,7 +25,7 @@ def test_recorded_drawings_are_read_on_the_page(
 ) -> None:
     """`pytest tests/e2e/test_replay.py --replay=300` measures accuracy, and time from pen-up to answer on screen."""
     digits, _ = load_pen_digits(data_dir)
-    chosen = random.Random(SEED).sample(digits, request.config.getoption("--replay"))
+    chosen = random.Random(SEED).sample(digits, request.config.getoption("--replay", FEW))
     page.find("#debug-toggle").click()
     right, latencies = 0, []
     for digit in chosen:

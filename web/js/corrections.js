@@ -23,7 +23,7 @@ export function deleteCorrections() {
   return save([]);
 }
 
-/** The file that `livedigit train --extra` reads: strokes as points on a 280x280 canvas. */
+/** A list of { name, label, strokes }, as in tests/fixtures/strokes/digits.json: points on a 280x280 canvas. */
 export function fileFromCorrections() {
   const drawings = loadCorrections().map((each) => ({ ...each, strokes: decodeStrokes(each.strokes) }));
   return new Blob([`${JSON.stringify(drawings)}\n`], { type: "application/json" });
@@ -31,8 +31,10 @@ export function fileFromCorrections() {
 
 /** Add the drawings of such a file: how many. Throws where it is not one, or storage is full. */
 export function addFromFile(text) {
-  const drawings = JSON.parse(text);
-  const added = drawings.map(({ name, label, strokes }) => ({ name, label, strokes: encodeStrokes(strokes.map(checkStroke)) }));
+  const added = JSON.parse(text).map(({ name, label, strokes }) => {
+    strokes.forEach(checkStroke);
+    return { name, label, strokes: encodeStrokes(strokes) };
+  });
   if (!added.every(isCorrection)) throw new RangeError("not drawings");
   if (!keep(added)) throw new RangeError("storage is full");
   return added.length;
@@ -42,7 +44,6 @@ function checkStroke(stroke) {
   const isOnCanvas = (value) => typeof value === "number" && value >= 0 && value <= CANVAS_SIZE;
   const isPoint = ([x, y]) => isOnCanvas(x) && isOnCanvas(y);
   if (!stroke.every(isPoint)) throw new RangeError("outside the canvas");
-  return stroke;
 }
 
 function keep(added) {

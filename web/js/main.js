@@ -6,10 +6,12 @@ import { Drawing } from "./drawing.js";
 import { History } from "./history.js";
 import { attachKeyboardPen } from "./keyboard-pen.js";
 import { Pad } from "./pad.js";
+import { attachPictureInputs } from "./picture-inputs.js";
 import { Reader } from "./reader.js";
 import { imageFromDrawing } from "./render.js";
 import { Results } from "./results.js";
 import { linkTo, offerLink, strokesInAddress, tidyAddress } from "./share.js";
+import { listenForShortcuts } from "./shortcuts.js";
 import { connection as connectionNames, labels, pictureProblems, text } from "./strings.js";
 
 const find = (id) => document.getElementById(id);
@@ -149,12 +151,12 @@ async function openSample() {
 
 /** Read a picture instead of strokes: a file that was chosen, pasted or dropped. */
 async function openPicture(file) {
-  if (!file) return;
   results.showBusy(true);
   const { cleanPicture } = await import("./picture.js");
   try {
     const { steps, picture } = await cleanPicture(file);
-    ["picture-original", "picture-evened", "picture-ink"].forEach((id, index) => find(id).replaceChildren(steps[index]));
+    const views = ["picture-original", "picture-evened", "picture-ink"].map(find);
+    views.forEach((view, index) => view.replaceChildren(steps[index]));
     open({ picture });
     find("cleaning").hidden = false;
   } catch (error) {
@@ -219,22 +221,6 @@ async function explain() {
   if (isShown("debug")) (await understandingPanel()).explain(lastAnswer);
 }
 
-const hasCommandKey = (event) => (event.ctrlKey || event.metaKey) && !event.altKey;
-const shortcuts = [
-  { matches: (event) => event.key === "Escape", run: clear },
-  { matches: (event) => event.altKey && event.code === "KeyC", run: clear },
-  { matches: (event) => event.altKey && event.code === "KeyD", run: toggleDebug },
-  { matches: (event) => hasCommandKey(event) && event.code === "KeyZ" && event.shiftKey, run: redo },
-  { matches: (event) => hasCommandKey(event) && event.code === "KeyZ", run: undo },
-  { matches: (event) => hasCommandKey(event) && event.code === "KeyY", run: redo },
-];
-addEventListener("keydown", (event) => {
-  const shortcut = shortcuts.find(({ matches }) => matches(event));
-  if (!shortcut) return;
-  event.preventDefault();
-  shortcut.run();
-});
-
 const actions = {
   undo,
   redo,
@@ -242,19 +228,11 @@ const actions = {
   eraser: toggleEraser,
   sample: openSample,
   share,
-  "open-picture": () => find("picture-file").click(),
-  "open-camera": () => find("camera-file").click(),
   "debug-toggle": toggleDebug,
   "correction-toggle": toggleCorrection,
   "try-again": read,
 };
 for (const [id, action] of Object.entries(actions)) find(id).addEventListener("click", action);
-for (const id of ["picture-file", "camera-file"]) {
-  find(id).addEventListener("change", ({ target }) => {
-    openPicture(target.files[0]);
-    target.value = "";
-  });
-}
 find("touch-allowed").addEventListener("change", ({ target }) => {
   pad.penOnly = !target.checked;
 });
@@ -262,12 +240,8 @@ find("pen-width").addEventListener("input", ({ target }) => {
   pad.penWidth = target.valueAsNumber;
   pad.show(drawing.content);
 });
-addEventListener("paste", (event) => openPicture(event.clipboardData.files[0]));
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  openPicture(event.dataTransfer.files[0]);
-});
+listenForShortcuts({ undo, redo, clear, toggleDebug });
+attachPictureInputs(find, openPicture);
 addEventListener("hashchange", openSharedDrawing);
 attachKeyboardPen(pad, (isDown) => announce(isDown ? text.penDown : text.penUp));
 

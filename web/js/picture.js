@@ -53,8 +53,10 @@ function greyLevels(context) {
   const { width, height } = context.canvas;
   const { data } = context.getImageData(0, 0, width, height);
   const count = width * height;
-  const luma = Float32Array.from({ length: count }, (_, i) => 0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2]);
-  const alpha = Float32Array.from({ length: count }, (_, i) => data[4 * i + 3] / 255);
+  const channel = (i, offset) => data[4 * i + offset];
+  const luminance = (_, i) => 0.299 * channel(i, 0) + 0.587 * channel(i, 1) + 0.114 * channel(i, 2);
+  const luma = Float32Array.from({ length: count }, luminance);
+  const alpha = Float32Array.from({ length: count }, (_, i) => channel(i, 3) / 255);
   const opaque = alpha.reduce((sum, each) => sum + each, 0);
   const mean = luma.reduce((sum, each, i) => sum + each * alpha[i], 0) / Math.max(opaque, 1);
   const ground = mean < 128 ? 255 : 0;
@@ -93,7 +95,8 @@ function localMean(levels, weights, width, height, radius) {
   const weight = summedArea(weights, width, height);
   return levels.map((level, i) => {
     const [x, y] = [i % width, Math.floor(i / width)];
-    const box = [Math.max(x - radius, 0), Math.max(y - radius, 0), Math.min(x + radius + 1, width), Math.min(y + radius + 1, height)];
+    const [left, top] = [x - radius, y - radius].map((edge) => Math.max(edge, 0));
+    const box = [left, top, Math.min(x + radius + 1, width), Math.min(y + radius + 1, height)];
     const total = boxSum(weight, width, box);
     return total > 0 ? boxSum(weighted, width, box) / total : level;
   });
@@ -193,7 +196,8 @@ function canvasFromLevels({ width, height, levels }) {
 /** The ink in the middle of a canvas of the usual size, as large as a digit is usually drawn. */
 function centred(canvas, { width, levels }) {
   const inked = [...levels.keys()].filter((i) => levels[i] > 0);
-  const span = (values) => values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+  const widen = ([low, high], value) => [Math.min(low, value), Math.max(high, value)];
+  const span = (values) => values.reduce(widen, [Infinity, -Infinity]);
   const [left, right] = span(inked.map((i) => i % width));
   const [top, bottom] = span(inked.map((i) => Math.floor(i / width)));
   const [boxWidth, boxHeight] = [right - left + 1, bottom - top + 1];

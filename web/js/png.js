@@ -1,6 +1,6 @@
 /**
- * Grey levels to a PNG of 8-bit grey. Canvases encode as 8-bit RGBA only: for the same ink that is 2.8 times the bytes,
- * and the server takes 1.7 times as long to prepare it for the model (median of four drawings, Chromium 156, Pillow 13).
+ * Grey levels to a PNG of 8-bit grey. Canvases encode 8-bit RGBA only: for the same ink that is 2.8 times the bytes,
+ * and the server takes 1.7 times as long to prepare it (median of four drawings, Chromium 156, Pillow 13).
  */
 
 const SIGNATURE = Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10);
