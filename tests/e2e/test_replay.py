@@ -14,7 +14,7 @@ from training.unipen import load_pen_digits
 
 pytestmark = [pytest.mark.browser, pytest.mark.data]
 
-# Even a model that has seen MNIST alone reads about nine of ten: below this the page sends something else than is drawn.
+# A model that has seen MNIST alone reads about nine of ten: below this the page sends something else than is drawn.
 MIN_ACCURACY = 0.75
 SEED = 7
 FEW = 20
