@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from PIL import Image, ImageDraw
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -69,7 +71,18 @@ def correct(page: Any) -> None:
     expect(page.find("#correction-message")).not_to_be_empty()
 
 
-STATES = [leave_empty, get_answer, get_unsure_answer, get_error, go_offline, open_debug, correct]
+def open_picture(page: Any) -> None:
+    image = Image.new("L", (280, 280), 240)
+    ImageDraw.Draw(image).line([(80, 64), (198, 60), (128, 228)], fill=30, width=14, joint="curve")
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    picture = {"name": "seven.png", "mimeType": "image/png", "buffer": buffer.getvalue()}
+    page.find("#picture-file").set_input_files(picture)
+    page.expect_digit("7")
+    expect(page.find("#cleaning")).to_be_visible()
+
+
+STATES = [leave_empty, get_answer, get_unsure_answer, get_error, go_offline, open_debug, correct, open_picture]
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ SEED = 7
 FEW = 20
 
 
+@pytest.mark.timeout(3600)
 def test_recorded_drawings_are_read_on_the_page(
     page: Any, data_dir: Path, request: pytest.FixtureRequest, record_property: Any, capsys: Any
 ) -> None:
