@@ -37,7 +37,8 @@ async def kill(rounds: int) -> list[Figure]:
         exactly("refused connections", sum(tally.faults[Fault.REFUSED] for tally in tallies), 0),
         exactly("answers other than 200 and 503", sum(map(other_answers, tallies)), 0),
         at_most("longest time without an answer", max(gaps_s), BACK_S, "s"),
-        at_most("until the replacement answers, slowest", max(replaced_s), BACK_S, "s"),
+        exactly("replacements missing", sum(map(math.isinf, replaced_s)), 0),
+        Figure("until the replacement answers, slowest", max(replaced_s), "s"),
     ]
 
 
