@@ -11,9 +11,12 @@ import msgspec
 import numpy as np
 
 from export.errors import UsageError
+from export.graph import IMAGE
 from export.parity import GateResult, ParityReport
 
 if TYPE_CHECKING:
+    import onnx
+
     from export.verifying import Verified, VerifyOrder
 
 QUESTIONS = {
@@ -79,12 +82,22 @@ def write_folder(folder: Path, verified: Verified, order: VerifyOrder) -> None:
         return
     np.savez(folder / "worst.npz", images=verified.images)
     (folder / "model.onnx").write_bytes(verified.model.data)
+    if verified.culprit is not None and verified.culprit.tensor not in ("", IMAGE):
+        write_subgraph(folder / "subgraph.onnx", verified.model.model, verified.culprit.tensor)
     command = ["livedigit", "verify", order.model, str(folder / "model.onnx"), "--data", str(folder / "worst.npz")]
     text = (
         f"# Reproduction\n\n{verified.report.summary}\n\n    {shlex.join(command)}\n\n"
-        "The first image of `worst.npz` is the worst.\n"
+        "The first image of `worst.npz` is the worst; `subgraph.onnx`, if there, ends at the first difference.\n"
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def write_subgraph(path: Path, model: onnx.ModelProto, tensor: str) -> None:
+    """Write the part of a graph that computes one tensor."""
+    import onnx
+
+    shaped = onnx.shape_inference.infer_shapes(model)
+    onnx.save(onnx.utils.Extractor(shaped).extract_model([IMAGE], [tensor]), path)
 
 
 def to_junit(report: ParityReport) -> bytes:

@@ -16,7 +16,7 @@ from export.compare import BATCHES, Contest, Progress, compare, describe_environ
 from export.conversion import Converted, convert_source
 from export.inputs import InputSet, drawn_inputs, edge_inputs, image_shape, noise_inputs, read_data, read_drawings
 from export.interface import Prepared, prepare_file
-from export.localize import find_culprit
+from export.localize import Culprit, find_culprit
 from export.near_ties import search_near_ties
 from export.parity import NO_DIFFERENCES, GateResult, ParityReport, summarize, worst
 from export.pipeline_check import judge_pipeline, read_artifact
@@ -44,6 +44,8 @@ class Verified(NamedTuple):
     model: Prepared | None
     images: Images | None
     """The rows that went furthest past a limit, or the first ones."""
+    culprit: Culprit | None = None
+    """The first layer that differs, where the graph does and Keras can show its layers."""
 
 
 def verify_model(order: VerifyOrder, progress: Progress = lambda _: None) -> Verified:
@@ -67,10 +69,11 @@ def verify_model(order: VerifyOrder, progress: Progress = lambda _: None) -> Ver
         input_sets = gather_inputs(order, contest, converted, manifest)
         report = compare(contest, input_sets, order.batches, tuple(earlier), progress)
         images = worst_images(report, input_sets)
-        if report.verdict == "disagree":
-            progress("looking for the first layer that differs")
-            report = localize(report, contest, prepared, images)
-        return Verified(report, prepared, images)
+        if all(result.passed for result in report.results if result.gate == "meaning"):
+            return Verified(report, prepared, images)
+        progress("looking for the first layer that differs")
+        culprit = localize(contest, prepared, images)
+        return Verified(name_culprit(report, culprit), prepared, images, culprit)
 
 
 def refuse_interface(source: Source, prepared: Prepared) -> ParityReport:
@@ -137,14 +140,15 @@ def worst_images(report: ParityReport, input_sets: list[InputSet]) -> Images:
     return np.roll(images, -(result.worst_row % len(images)), axis=0)
 
 
-def localize(report: ParityReport, contest: Contest, prepared: Prepared, images: Images) -> ParityReport:
-    """Add the first layer that differs, where the graph does and Keras can show its layers."""
-    meaning_failed = any(result.gate == "meaning" and not result.passed for result in report.results)
-    if not meaning_failed or contest.source.keras_model is None:
-        return report
-    culprit = find_culprit(contest.source.keras_model, prepared.model, images, contest.meaning_limit)
+def localize(contest: Contest, prepared: Prepared, images: Images) -> Culprit | None:
+    """Find the first layer that differs; None where Keras cannot show its layers."""
+    model = contest.source.keras_model
+    return find_culprit(model, prepared.model, images, contest.meaning_limit) if model is not None else None
+
+
+def name_culprit(report: ParityReport, culprit: Culprit | None) -> ParityReport:
+    """Add the first layer that differs to a report."""
     if culprit is None:
         return report
-    where = str(culprit)
-    summary = summarize(list(report.results), report.differences, where)
-    return msgspec.structs.replace(report, first_difference=where, summary=summary)
+    summary = summarize(list(report.results), report.differences, str(culprit))
+    return msgspec.structs.replace(report, first_difference=str(culprit), summary=summary)

@@ -165,6 +165,8 @@ def test_verify_says_where_two_models_part(digits: Any, scaled: Path, tmp_path: 
 def test_a_reproduction_reproduces(digits: Any, scaled: Path, tmp_path: Path) -> None:
     run("verify", digits.keras_file, scaled, "--batch", "1", "--report", tmp_path / "report")
     assert str(tmp_path / "report" / "worst.npz") in (tmp_path / "report" / "README.md").read_text()
+    subgraph = onnx.load(tmp_path / "report" / "subgraph.onnx")
+    assert [node.op_type for node in subgraph.graph.node].count("Conv") == 2
     again = run(
         "verify",
         digits.keras_file,
