@@ -25,7 +25,9 @@ from service.protocol import ImpatientProtocol, is_readable
 
 logger = logging.getLogger(__name__)
 
-ACCEPTS_PER_TURN = 256
+ACCEPTED_ALONE, ACCEPTED_BY_EACH = 256, 8
+"""Connections that a process accepts at a turn: alone as many as come, but a worker leaves some to the others, or the
+first to wake would hold all that came together."""
 PAUSE_S = 1.0
 FAREWELL_S = 1.0
 """How long a kept connection that is silent may still bring a request, as nginx's `keepalive_min_timeout` has it."""
@@ -53,23 +55,28 @@ class AcceptingLoop(uvloop.Loop):
     """
 
     async def create_server(  # type: ignore[override]
-        self, protocol_factory: Callable[[], asyncio.Protocol], *, sock: socket.socket, **_: object
+        self, protocol_factory: Callable[[], asyncio.Protocol], *, sock: socket.socket, backlog: int, **_: object
     ) -> Door:
-        """Accept on a socket that listens already."""
-        return Door(self, protocol_factory, sock)
+        """Accept on a socket that listens already, as asyncio does up to `backlog` connections a turn."""
+        return Door(self, protocol_factory, sock, backlog)
 
 
 class Door:
-    """Lets in everybody who waits at a turn of the loop; what uvicorn needs of an `asyncio.Server`."""
+    """Lets in up to `at_once` of those who wait at a turn of the loop; what uvicorn needs of an `asyncio.Server`."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, factory: Callable[[], asyncio.Protocol], listener: socket.socket
+        self,
+        loop: asyncio.AbstractEventLoop,
+        factory: Callable[[], asyncio.Protocol],
+        listener: socket.socket,
+        at_once: int,
     ) -> None:
         listener.setblocking(False)
         self.sockets = [listener]
         self._loop = loop
         self._factory = factory
         self._listener = listener
+        self._at_once = at_once
         self._entering: set[asyncio.Task[Any]] = set()
         self._is_open = True
         self._watch()
@@ -88,7 +95,7 @@ class Door:
             self._loop.add_reader(self._listener, self._let_in)
 
     def _let_in(self) -> None:
-        for _ in range(ACCEPTS_PER_TURN):
+        for _ in range(self._at_once):
             try:
                 connection, _address = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

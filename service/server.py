@@ -14,7 +14,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app
-from service.door import bar
+from service.door import ACCEPTED_ALONE, ACCEPTED_BY_EACH, bar
 from service.errors import LiveDigitError
 from service.logs import log_config
 from service.metrics import MULTIPROCESS_DIR
@@ -91,6 +91,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
     """Translate the settings to uvicorn's."""
     return {
         "loop": "service.door:AcceptingLoop",
+        "backlog": ACCEPTED_ALONE if settings.workers == 1 else ACCEPTED_BY_EACH,
         "http": ImpatientProtocol,
         "ws": "none",
         "interface": "asgi3",

@@ -127,7 +127,7 @@ def test_a_door_that_cannot_accept_tries_again(listener, caplog):
 
     async def main() -> int:
         exhausted = Exhausted()
-        door = Door(asyncio.get_running_loop(), asyncio.Protocol, exhausted)
+        door = Door(asyncio.get_running_loop(), asyncio.Protocol, exhausted, 10)
         with socket.create_connection(listener.getsockname()):
             for _ in range(100):
                 await asyncio.sleep(0)
