@@ -41,7 +41,7 @@ const pad = new Pad(find("pad"), {
 const history = new History(find, (strokes) => open({ strokes }));
 const reader = new Reader(
   async (content, signal) => api.predict(await imageFromDrawing(content), { debug: isShown("debug"), signal }),
-  { onBusy: () => results.showBusy(true), onAnswer: showAnswer, onError: showError },
+  { onBusy: showBusy, onAnswer: showAnswer, onError: showError },
 );
 const connection = new Connection(api.health, showConnection);
 let modelName = "digits";
@@ -81,6 +81,11 @@ function open({ strokes = [], picture = null }) {
   drawing.open({ strokes, picture });
   refresh();
   if (!matchMedia("(prefers-reduced-motion: reduce)").matches) pad.replay(drawing.content);
+}
+
+function showBusy({ settled }) {
+  results.showBusy(true);
+  if (settled) results.hideLatency();
 }
 
 function showAnswer(answer, request) {

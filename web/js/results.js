@@ -41,7 +41,7 @@ export class Results {
     this.find("confidence-meter").value = 0;
     this.#rows.forEach((row) => fillRow(row, null));
     this.#showImages({});
-    this.find("latency").textContent = "";
+    this.hideLatency();
     clearTimeout(this.#announcement);
   }
 
@@ -70,6 +70,10 @@ export class Results {
 
   hideError() {
     this.find("notice").hidden = true;
+  }
+
+  hideLatency() {
+    this.find("latency").textContent = "";
   }
 
   showLatency(milliseconds) {
