@@ -34,6 +34,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
     ]
 )
 METHODS = [HttpMethod.GET, HttpMethod.HEAD]
+SERVICE_WORKER = "service-worker.js"
 
 
 class Asset(NamedTuple):
@@ -85,6 +86,9 @@ def asset_response(request: Request[Any, Any, Any], assets: dict[str, Asset], na
         "Cache-Control": "no-cache",
         "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     }
+    if name == SERVICE_WORKER:
+        # It lies under /static and keeps the page at /.
+        headers["Service-Worker-Allowed"] = "/"
     if asset.etag in request.headers.get("if-none-match", ""):
         return Response(b"", status_code=304, headers=headers)
     return Response(asset.content, media_type=asset.media_type, headers=headers)

@@ -121,9 +121,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--replay", type=int, default=20, help="recorded drawings to draw on the page (default: 20)")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """The installed Chromium, else Playwright's own; without any the tests are skipped, in CI they fail."""
+    """The installed Chromium, else Playwright's own; without any the tests are skipped, in CI they fail.
+
+    One per module: Playwright's event loop runs as long as the browser does, and would be in the way of other tests'.
+    """
     executable = shutil.which("chromium") or shutil.which("google-chrome")
     with playwright_api.sync_playwright() as playwright:
         try:
