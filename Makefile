@@ -36,6 +36,9 @@ verify: $(VENV)/.dev ## Hold the committed ONNX model against TensorFlow
 bench: $(VENV)/.dev ## Measure start and size, or what ARGS names (ARGS="resilience soak", ARGS=--help)
 	$(BIN)/python -m benchmarks $(or $(ARGS),footprint --install)
 
+screenshot: $(VENV)/.dev browser ## Take the README's picture of the page anew
+	$(BIN)/python -m pytest tests/e2e/test_page.py -k screenshot --screenshot=.github/screenshot.png
+
 wheel: $(VENV)/.dev ## Build dist/livedigit-*.whl, page and model included
 	$(BIN)/python -m build --wheel
 

@@ -7,6 +7,7 @@ one of the ONNX graph.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -50,6 +51,8 @@ class OnnxRuntime:
     """ONNX Runtime on the CPU with the service's settings."""
 
     def __init__(self, model: bytes, optimize: bool = True) -> None:
+        # Since 1.29 it reports its use to its maker unless told otherwise before it is imported.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +60,8 @@ def load_saved_model(folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np
 
 def load_onnx(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """Load an ONNX graph. Raises `ModelUnreadable`."""
+    # Since 1.29 it reports its use to its maker unless told otherwise before it is imported.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     try:

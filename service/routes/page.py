@@ -6,6 +6,7 @@ swallow unknown paths of the API; a dictionary of a dozen small files does neith
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import mimetypes
 from pathlib import Path
@@ -41,6 +42,7 @@ class Asset(NamedTuple):
     """A file of the page."""
 
     content: bytes
+    compressed: bytes
     media_type: str
     etag: str
 
@@ -73,7 +75,7 @@ def read_asset(path: Path) -> Asset:
     """Read a file; its ETag is its content's hash."""
     content = path.read_bytes()
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return Asset(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:20]}"')
+    return Asset(content, gzip.compress(content, mtime=0), media_type, f'"{hashlib.sha256(content).hexdigest()[:20]}"')
 
 
 def asset_response(request: Request[Any, Any, Any], assets: dict[str, Asset], name: str) -> Response[bytes]:
@@ -85,10 +87,14 @@ def asset_response(request: Request[Any, Any, Any], assets: dict[str, Asset], na
         "ETag": asset.etag,
         "Cache-Control": "no-cache",
         "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+        "Vary": "Accept-Encoding",
     }
     if name == SERVICE_WORKER:
         # It lies under /static and keeps the page at /.
         headers["Service-Worker-Allowed"] = "/"
     if asset.etag in request.headers.get("if-none-match", ""):
         return Response(b"", status_code=304, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        return Response(asset.compressed, media_type=asset.media_type, headers=headers)
     return Response(asset.content, media_type=asset.media_type, headers=headers)

@@ -293,6 +293,20 @@ def test_the_page_comes_with_a_strict_policy_and_an_etag(client):
     assert (again.status_code, again.content) == (304, b"")
 
 
+def test_the_page_travels_compressed_to_those_who_read_that(client):
+    packed = client.get("/", headers={"Accept-Encoding": "gzip"})
+    plain = client.get("/", headers={"Accept-Encoding": "identity"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in plain.headers
+    assert packed.content == plain.content
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"])
+
+
+def test_the_service_worker_may_keep_the_page(client):
+    assert client.get("/static/service-worker.js").headers["service-worker-allowed"] == "/"
+    assert "service-worker-allowed" not in client.get("/").headers
+
+
 def test_head_answers_like_get_without_a_body(client):
     assert client.head("/").status_code == 200
     assert client.head("/").content == b""
