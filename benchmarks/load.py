@@ -23,6 +23,8 @@ class Tally:
         self.faults: Counter[Fault] = Counter()
         self.latencies_s: list[float] = []
         """Of every complete answer."""
+        self.refusals_s: list[float] = []
+        """Latencies of the answers with status 503."""
         self.successes: list[float] = []
         """When each answer with status 200 was complete, on the clock of `time.perf_counter`."""
 
@@ -33,6 +35,8 @@ class Tally:
             return
         self.statuses[outcome.status] += 1
         self.latencies_s.append(outcome.latency_s)
+        if outcome.status == SERVICE_UNAVAILABLE:
+            self.refusals_s.append(outcome.latency_s)
         if outcome.status == OK:
             self.successes.append(outcome.ended)
 
@@ -51,14 +55,19 @@ class Tally:
         return self.sent - sum(self.statuses[status] for status in statuses)
 
     def latency_ms(self, quantile: float) -> float:
-        """Give a quantile of the latencies; NaN where there is none."""
-        ordered = sorted(self.latencies_s)
-        return 1000 * ordered[min(int(quantile * len(ordered)), len(ordered) - 1)] if ordered else math.nan
+        """Give a quantile of all latencies; NaN where there is none."""
+        return quantile_ms(self.latencies_s, quantile)
 
     def longest_gap_s(self, since: float, until: float) -> float:
         """Give the longest time without a success."""
         times = [since, *(moment for moment in sorted(self.successes) if since < moment < until), until]
         return max(later - earlier for earlier, later in itertools.pairwise(times))
+
+
+def quantile_ms(latencies_s: Sequence[float], quantile: float) -> float:
+    """Give a quantile in milliseconds; NaN where there is none."""
+    ordered = sorted(latencies_s)
+    return 1000 * ordered[min(int(quantile * len(ordered)), len(ordered) - 1)] if ordered else math.nan
 
 
 class Load:

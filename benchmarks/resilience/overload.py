@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.load import OK, SERVICE_UNAVAILABLE, Load, hammer_for, measure_capacity
+from benchmarks.load import OK, SERVICE_UNAVAILABLE, Load, hammer_for, measure_capacity, quantile_ms
 from benchmarks.payloads import mixed_requests
 from benchmarks.report import Figure, at_least, at_most, exactly
 from benchmarks.resilience.memory import watch_memory
@@ -11,6 +11,10 @@ from service.settings import load_settings
 
 TIMES = 10
 SLOWEST_MS = 2000.0
+REFUSAL_MS = 50.0
+TOO_MANY = 8
+"""Clients more than the server takes in, to see how long a refusal takes. With hundreds more the answer is mostly the
+time that a request waits for its turn in the client and in the kernel: clients divided by answers per second."""
 CAPACITY_CLIENTS = 8
 CAPACITY_S = 5.0
 FRESH_EVERY = 4
@@ -20,10 +24,12 @@ FRESH_EVERY = 4
 async def overload(duration_s: float, workers: int) -> list[Figure]:
     """Hammer with ten times as many clients as requests fit into the workers and their queues."""
     settings = load_settings()
-    clients = TIMES * workers * (settings.max_inflight + settings.max_queue)
+    room = workers * (settings.max_inflight + settings.max_queue)
+    clients = TIMES * room
     requests = mixed_requests()
     with run_server("--workers", str(workers)) as server:
         capacity = await measure_capacity(server.port, requests, CAPACITY_CLIENTS, min(CAPACITY_S, duration_s))
+        few = await hammer_for(Load(server.port, requests, room + TOO_MANY), duration_s / 5)
         await hammer_for(Load(server.port, requests, clients, FRESH_EVERY), duration_s / 5)
         with watch_memory(server, duration_s) as memory:
             tally = await hammer_for(Load(server.port, requests, clients, FRESH_EVERY), duration_s)
@@ -38,6 +44,8 @@ async def overload(duration_s: float, workers: int) -> list[Figure]:
         at_least("answered 503", refused, 1),
         exactly("anything else", tally.unlike(OK, SERVICE_UNAVAILABLE), 0),
         Figure("answered 200, of the capacity", 100 * answered / duration_s / capacity, "%"),
+        at_most(f"refusal, {TOO_MANY} clients too many, median", quantile_ms(few.refusals_s, 0.5), REFUSAL_MS, "ms"),
+        Figure(f"refusal, {TOO_MANY} clients too many, 99%", quantile_ms(few.refusals_s, 0.99), "ms"),
         Figure("latency, median", tally.latency_ms(0.5), "ms"),
         Figure("latency, 99%", tally.latency_ms(0.99), "ms"),
         at_most("latency, slowest", tally.latency_ms(1.0), SLOWEST_MS, "ms"),
