@@ -1,0 +1,193 @@
+"""The models of `/v2`: ways to ask the same weights, each with its own name, input and outputs. No HTTP."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from service.classifier import Answer, Classifier
+from service.contract import TensorMetadata, TensorSpec
+from service.errors import ImageError, InvalidTensor
+from service.preprocessing import prepare_image
+from service.tensors import Array, Inference
+
+DATATYPES = {"float32": "FP32"}
+
+
+class Limits(NamedTuple):
+    """How much one request may ask for."""
+
+    max_batch: int
+    max_pixels: int
+
+
+class Outputs(NamedTuple):
+    """What a batch is answered with."""
+
+    tensors: dict[str, Array]
+    """By name, in the order of the metadata."""
+    images: int
+    """How many the model has classified."""
+
+
+class ModelKind(ABC):
+    """One way to ask."""
+
+    suffix: ClassVar[str]
+    """What follows the weights' name in this model's."""
+    takes_images: ClassVar[bool]
+    """Whether it needs a model that says how an image becomes its input."""
+
+    @abstractmethod
+    def input_tensors(self, model: Classifier) -> tuple[TensorMetadata, ...]:
+        """Describe the input."""
+
+    @abstractmethod
+    def output_tensors(self, model: Classifier) -> tuple[TensorMetadata, ...]:
+        """Describe the outputs."""
+
+    @abstractmethod
+    def read_raw(self, model: Classifier, content: bytes) -> Array:
+        """Read a body that is one input of batch 1 and nothing else. Raises `InvalidTensor`."""
+
+    @abstractmethod
+    def run(self, model: Classifier, inference: Inference, limits: Limits) -> Outputs:
+        """Answer a batch. Raises `InvalidTensor` or `InferenceFailure`."""
+
+    def raw_inference(self, model: Classifier, content: bytes) -> Inference:
+        """Make a request of such a body, answered in raw bytes as well. Raises `InvalidTensor`."""
+        (tensor,) = self.input_tensors(model)
+        return Inference("", {tensor.name: self.read_raw(model, content)}, (), True)
+
+
+class TensorKind(ModelKind):
+    """Prepared tensors in, probabilities and logits out."""
+
+    suffix = ""
+    takes_images = False
+
+    def input_tensors(self, model: Classifier) -> tuple[TensorMetadata, ...]:
+        """Describe the input."""
+        return tuple(map(as_metadata, model.manifest.inputs))
+
+    def output_tensors(self, model: Classifier) -> tuple[TensorMetadata, ...]:
+        """Describe the outputs."""
+        return tuple(map(as_metadata, model.manifest.outputs))
+
+    def read_raw(self, model: Classifier, content: bytes) -> Array:
+        """Read one tensor. Raises `InvalidTensor`."""
+        stated = model.manifest.inputs[0]
+        shape = [size if isinstance(size, int) else 1 for size in stated.shape]
+        if len(content) != 4 * int(np.prod(shape)):
+            raise InvalidTensor(f"{len(content)} bytes, but one {stated.name} takes {4 * int(np.prod(shape))}")
+        return np.frombuffer(content, "<f4").reshape(shape)
+
+    def run(self, model: Classifier, inference: Inference, limits: Limits) -> Outputs:
+        """Classify tensors. Raises `InvalidTensor` or `InferenceFailure`."""
+        images = check_batch(inference, model, limits.max_batch)
+        return Outputs(name_outputs(model, model.run(images)), len(images))
+
+
+class ImageKind(ModelKind):
+    """Encoded images in; labels, probabilities and logits out."""
+
+    suffix = "_image"
+    takes_images = True
+    image_input: ClassVar[str] = "image"
+    label_output: ClassVar[str] = "label"
+
+    def input_tensors(self, model: Classifier) -> tuple[TensorMetadata, ...]:
+        """Describe the input."""
+        del model
+        return (TensorMetadata(self.image_input, "BYTES", (-1,)),)
+
+    def output_tensors(self, model: Classifier) -> tuple[TensorMetadata, ...]:
+        """Describe the outputs."""
+        return (TensorMetadata(self.label_output, "BYTES", (-1,)), *map(as_metadata, model.manifest.outputs))
+
+    def read_raw(self, model: Classifier, content: bytes) -> Array:
+        """Take the body for one image."""
+        del model
+        return np.array([content], object)
+
+    def run(self, model: Classifier, inference: Inference, limits: Limits) -> Outputs:
+        """Classify encoded images. Raises `InvalidTensor`, naming the image, or `InferenceFailure`."""
+        encoded = read_images(inference, self.image_input, limits.max_batch)
+        answer = model.run(prepare_batch(encoded, model, limits.max_pixels))
+        labels = [model.manifest.labels[index].encode() for index in answer.probabilities.argmax(axis=1)]
+        return Outputs({self.label_output: np.array(labels, object), **name_outputs(model, answer)}, encoded.size)
+
+
+KINDS: tuple[ModelKind, ...] = (TensorKind(), ImageKind())
+"""Every model of `/v2`, in the order of the repository index."""
+
+
+def kinds_by_name(name: str) -> dict[str, ModelKind]:
+    """Name the models that look at the weights of that name."""
+    return {name + kind.suffix: kind for kind in KINDS}
+
+
+def as_metadata(tensor: TensorSpec) -> TensorMetadata:
+    """Write a tensor of the manifest as the protocol does: -1 for what the caller chooses."""
+    sizes = tuple(size if isinstance(size, int) else -1 for size in tensor.shape)
+    return TensorMetadata(tensor.name, DATATYPES[tensor.dtype], sizes)
+
+
+def check_batch(inference: Inference, model: Classifier, max_batch: int) -> Array:
+    """Hold a tensor against what the model takes. Raises `InvalidTensor`."""
+    stated = model.manifest.inputs[0]
+    images = only_input(inference, stated.name)
+    if images.dtype != np.dtype("<f4"):
+        raise InvalidTensor(f"input {stated.name!r} is {images.dtype}, the model takes FP32")
+    fits = len(images.shape) == len(stated.shape) and all(
+        isinstance(wanted, str) or wanted == found for wanted, found in zip(stated.shape, images.shape, strict=True)
+    )
+    if not fits:
+        raise InvalidTensor(
+            f"input {stated.name!r} has shape {list(images.shape)}, the model takes {list(stated.shape)}"
+        )
+    check_count(len(images), max_batch)
+    if not np.isfinite(images).all():
+        raise InvalidTensor(f"input {stated.name!r} holds NaN or infinity")
+    return images
+
+
+def read_images(inference: Inference, name: str, max_batch: int) -> Array:
+    """Give the encoded images of a request, any shape of them. Raises `InvalidTensor`."""
+    encoded = only_input(inference, name)
+    if encoded.dtype != object:
+        raise InvalidTensor(f"input {name!r} is {encoded.dtype}, the model takes BYTES")
+    check_count(encoded.size, max_batch)
+    return encoded
+
+
+def prepare_batch(encoded: Array, model: Classifier, max_pixels: int) -> Array:
+    """Take encoded images to (N, 28, 28, 1) float32. Raises `InvalidTensor`, naming the image."""
+    tensors = []
+    for index, data in enumerate(encoded.ravel()):
+        try:
+            tensors.append(prepare_image(data, model.preprocessing, max_pixels).tensor)
+        except ImageError as error:
+            raise InvalidTensor(f"image {index}: {error}") from error
+    return np.stack(tensors)
+
+
+def only_input(inference: Inference, name: str) -> Array:
+    """Give the one input that the model has. Raises `InvalidTensor`."""
+    if list(inference.inputs) != [name]:
+        raise InvalidTensor(f"inputs are {list(inference.inputs)}, the model takes {[name]}")
+    return inference.inputs[name]
+
+
+def check_count(count: int, max_batch: int) -> None:
+    """Refuse empty and oversized batches. Raises `InvalidTensor`."""
+    if not 1 <= count <= max_batch:
+        raise InvalidTensor(f"a batch of {count}, expected 1 to {max_batch}")
+
+
+def name_outputs(model: Classifier, answer: Answer) -> dict[str, Array]:
+    """Name the model's own outputs in the order of the manifest."""
+    by_name: dict[str, Array] = answer._asdict()
+    return {tensor.name: by_name[tensor.name] for tensor in model.manifest.outputs}
