@@ -15,10 +15,13 @@ from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.types import Middleware
 
 from service.access import require_key
+from service.corrections import open_corrections
 from service.errors import (
     ArtifactError,
     BodyTooLarge,
+    CorrectionNotKept,
     DeadlineExceeded,
+    FeedbackUnwanted,
     ImageError,
     InferenceFailure,
     InvalidTensor,
@@ -32,6 +35,7 @@ from service.lifecycle import run_service
 from service.metrics import Metrics
 from service.models import ModelStore
 from service.openapi import openapi_config, rapidoc
+from service.routes.feedback import feedback_state, keep_correction
 from service.routes.health import health, metrics
 from service.routes.inference_v2 import INFERENCE_HANDLERS
 from service.routes.page import page_handlers
@@ -48,11 +52,13 @@ STATUS: dict[type[LiveDigitError], HTTPStatus] = {
     ImageError: HTTPStatus.BAD_REQUEST,
     InvalidTensor: HTTPStatus.BAD_REQUEST,
     UnknownModel: HTTPStatus.NOT_FOUND,
+    FeedbackUnwanted: HTTPStatus.NOT_FOUND,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedEncoding: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ModelUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
+    CorrectionNotKept: HTTPStatus.INSUFFICIENT_STORAGE,
     InferenceFailure: HTTPStatus.INTERNAL_SERVER_ERROR,
     ArtifactError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -70,7 +76,16 @@ def create_app(settings: Settings | None = None) -> Litestar:
     service = create_service(settings)
     service.models.load()
     app = Litestar(
-        route_handlers=[predict, health, metrics, rapidoc, *INFERENCE_HANDLERS, *page_handlers(web_folder())],
+        route_handlers=[
+            predict,
+            feedback_state,
+            keep_correction,
+            health,
+            metrics,
+            rapidoc,
+            *INFERENCE_HANDLERS,
+            *page_handlers(web_folder()),
+        ],
         exception_handlers={Exception: answer_error},
         lifespan=[run_service],
         logging_config=None,
@@ -95,6 +110,7 @@ def create_service(settings: Settings) -> Service:
         models=ModelStore(settings, figures),
         workroom=Workroom(settings.max_inflight, settings.max_queue, settings.request_timeout_s, figures.set_pending),
         metrics=figures,
+        corrections=open_corrections(settings),
     )
 
 

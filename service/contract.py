@@ -187,6 +187,61 @@ class PredictResponse(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
 
 
+CANVAS_SIZE = 280
+"""Side of the square that strokes are drawn on."""
+Coordinate = Annotated[float, Meta(ge=0, le=CANVAS_SIZE)]
+Stroke = Annotated[tuple[tuple[Coordinate, Coordinate], ...], Meta(min_length=1)]
+"""Points, x from the left and y from the top."""
+
+
+class LabelledDrawing(msgspec.Struct, frozen=True, kw_only=True):
+    """A drawing and the digit that its drawer meant; the page saves and loads JSON lists of these."""
+
+    name: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
+    """Names one drawing: of two with the same name, the later one is a second thought."""
+    label: Annotated[str, Meta(pattern="^[0-9]$")]
+    strokes: Annotated[tuple[Stroke, ...], Meta(min_length=1, max_length=500)]
+
+
+class GivenAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the drawer had been told."""
+
+    digit: Annotated[int, Meta(ge=0, le=9)]
+    confidence: Annotated[float, Meta(ge=0, le=1)]
+
+
+class CorrectionRequest(LabelledDrawing, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The JSON body of `POST /feedback`."""
+
+    answered: GivenAnswer | None = None
+    """None: nothing had been answered yet."""
+
+
+class StoredCorrection(LabelledDrawing, frozen=True, kw_only=True):
+    """A correction as the server keeps it, alone in a list: nothing about the drawer but the drawing."""
+
+    answered: GivenAnswer | None
+    model: str | None
+    version: int | None
+    """Of the model that answered when the correction came; None: there was none."""
+    received: str
+    """RFC 3339, UTC."""
+
+
+class CorrectionReceipt(msgspec.Struct, frozen=True):
+    """The answer of `POST /feedback`."""
+
+    receipt: str
+    """Names the file in which the correction is kept."""
+
+
+class FeedbackState(msgspec.Struct, frozen=True):
+    """The answer of `GET /feedback`."""
+
+    wanted: bool
+    """Whether this server takes corrections."""
+
+
 class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of `GET /health`."""
 

@@ -15,6 +15,8 @@
     ├── ModelUnavailable                          no model is loaded
     ├── Overloaded                                more work in flight than allowed
     ├── DeadlineExceeded                          a request took longer than allowed
+    ├── FeedbackUnwanted                          a correction for a server that takes none
+    ├── CorrectionNotKept                         no room for a correction, or it cannot be written
     └── InferenceFailure                          ONNX Runtime failed on a valid input
 
 `exit_code` is what the command line ends with; `service.app` holds the table from these to HTTP statuses.
@@ -87,6 +89,14 @@ class Overloaded(LiveDigitError):
 
 class DeadlineExceeded(LiveDigitError):
     """A request was not answered within its time."""
+
+
+class FeedbackUnwanted(LiveDigitError):
+    """A correction was sent to a server that takes none."""
+
+
+class CorrectionNotKept(LiveDigitError):
+    """There is no room for a correction, or it cannot be written."""
 
 
 class InferenceFailure(LiveDigitError):

@@ -45,6 +45,8 @@ async def run_service(app: Litestar) -> AsyncIterator[None]:
         with suppress(asyncio.CancelledError):
             await poller
         await asyncio.to_thread(service.workroom.close)
+        if service.corrections:
+            await asyncio.to_thread(service.corrections.close)
 
 
 class Refresher:

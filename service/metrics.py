@@ -39,6 +39,7 @@ class Metrics:
         self._images = self._counter("images", "Images and tensors classified.", "model", "version")
         self._predictions = self._counter("predictions", "Answers of /predict by digit.", "digit")
         self._confidence = self._histogram("confidence", "Confidence of the answers of /predict.", CONFIDENCE_BUCKETS)
+        self._corrections = self._counter("corrections", "Corrections sent by users.", "outcome")
         self._swaps = self._counter("model_loads", "Models loaded while serving.", "outcome")
         self._pending = self._gauge("pending_inferences", "Inferences at work or waiting.", "livesum")
         self._info = self._gauge("model_info", "The model that answers.", "livemax", "model", "version", "sha256")
@@ -68,6 +69,10 @@ class Metrics:
     def count_images(self, manifest: Manifest, count: int) -> None:
         """Count classified images."""
         self._images.labels(manifest.name, str(manifest.version)).inc(count)
+
+    def count_correction(self, kept: bool) -> None:
+        """Count a correction that a user has sent."""
+        self._corrections.labels("kept" if kept else "refused").inc()
 
     def count_load(self, succeeded: bool) -> None:
         """Count an attempt to load a model while serving."""

@@ -25,7 +25,7 @@ from litestar.openapi.spec import (
 )
 
 from service.access import PUBLIC
-from service.contract import InferenceError, Problem
+from service.contract import CANVAS_SIZE, InferenceError, Problem
 from service.preprocessing import FORMATS
 
 RAPIDOC = Path(__file__).parent / "vendor/rapidoc-min.js.gz"
@@ -147,6 +147,45 @@ FORM_SCHEMA = Schema(
 )
 BINARY_SCHEMA = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
 
+FEEDBACK_SCHEMA = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["name", "label", "strokes"],
+    additional_properties=False,
+    properties={
+        "name": Schema(
+            type=OpenAPIType.STRING,
+            pattern="^[A-Za-z0-9_-]{1,64}$",
+            description="Names one drawing: of two with the same name, the later one is a second thought.",
+        ),
+        "label": Schema(type=OpenAPIType.STRING, pattern="^[0-9]$", description="The digit that was meant."),
+        "strokes": Schema(
+            type=OpenAPIType.ARRAY,
+            description=f"Strokes of [x, y] points on a canvas of {CANVAS_SIZE} x {CANVAS_SIZE}, from the top left.",
+            min_items=1,
+            max_items=500,
+            items=Schema(
+                type=OpenAPIType.ARRAY,
+                min_items=1,
+                items=Schema(
+                    type=OpenAPIType.ARRAY,
+                    min_items=2,
+                    max_items=2,
+                    items=Schema(type=OpenAPIType.NUMBER, minimum=0, maximum=CANVAS_SIZE),
+                ),
+            ),
+        ),
+        "answered": Schema(
+            type=OpenAPIType.OBJECT,
+            required=["digit", "confidence"],
+            description="What had been answered; missing: nothing yet.",
+            properties={
+                "digit": Schema(type=OpenAPIType.INTEGER, minimum=0, maximum=9),
+                "confidence": Schema(type=OpenAPIType.NUMBER, minimum=0, maximum=1),
+            },
+        ),
+    },
+)
+
 TENSOR_SCHEMA = Schema(
     type=OpenAPIType.OBJECT,
     required=["name", "shape", "datatype"],
@@ -210,6 +249,16 @@ class PredictOperation(Operation):
                 schema=Schema(type=OpenAPIType.STRING, enum=["true", "false"]),
             )
         ]
+
+
+@dataclass
+class FeedbackOperation(Operation):
+    """A drawing and its digit."""
+
+    def __post_init__(self) -> None:
+        """Describe the body, which the handler reads for itself."""
+        example = {"name": "mifz4q-3x8k2a", "label": "1", "strokes": [[[140, 40], [140, 240]]]}
+        self.request_body = RequestBody(content={JSON: json_body(FEEDBACK_SCHEMA, one=example)}, required=True)
 
 
 @dataclass

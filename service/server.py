@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from service.app import create_app
+from service.corrections import open_corrections
 from service.door import ACCEPTED_ALONE, ACCEPTED_BY_EACH, bar
 from service.errors import LiveDigitError
 from service.logs import log_config
@@ -55,8 +56,9 @@ def serve_alone(settings: Settings, listener: socket.socket) -> None:
 
 def serve_with_workers(settings: Settings, listener: socket.socket) -> None:
     """Serve from several processes that share one listening socket."""
-    # A model that cannot be served is reported here, once, and not by every worker.
+    # What would keep every worker from starting is reported here, once.
     ModelStore(settings).load()
+    open_corrections(settings)
     with tempfile.TemporaryDirectory(prefix="livedigit-metrics-") as metrics_dir:
         os.environ.update(as_environment(settings) | {MULTIPROCESS_DIR: metrics_dir})
         config = ServiceConfig(

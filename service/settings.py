@@ -71,6 +71,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Origins, comma-separated, whose pages may call this server; empty: only its own."),
     ] = ()
 
+    feedback_dir: Annotated[
+        str, Meta(description="Folder for corrections that users send to be checked; empty: none are taken.")
+    ] = ""
+    feedback_max_files: Annotated[
+        int, Meta(ge=1, description="Corrections that may wait to be checked; the next gets 507.")
+    ] = 10_000
+
     drain_s: Annotated[
         float, Meta(ge=0, description="Seconds between 'not ready' and closing the door after SIGTERM.")
     ] = 0.0

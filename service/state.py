@@ -7,6 +7,7 @@ from typing import Any
 
 from litestar import Request
 
+from service.corrections import CorrectionStore
 from service.metrics import Metrics
 from service.models import ModelStore
 from service.settings import Settings
@@ -21,6 +22,8 @@ class Service:
     models: ModelStore
     workroom: Workroom
     metrics: Metrics
+    corrections: CorrectionStore | None
+    """None: this server takes none."""
     is_draining: bool = False
     """After SIGTERM: still answering, but no longer ready."""
 

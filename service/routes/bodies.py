@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from litestar.exceptions import HTTPException
+import msgspec
+from litestar.exceptions import ClientException, HTTPException
 
 T = TypeVar("T")
 
@@ -22,3 +23,13 @@ async def within(timeout_s: float, reading: Awaitable[T]) -> T:
             status_code=408,
             headers={"Connection": "close"},
         ) from error
+
+
+def decode_json(decode: Callable[[bytes], T], body: bytes) -> T:
+    """Decode with a decoder of msgspec: 400 where the body is not JSON, 422 where its shape is wrong."""
+    try:
+        return decode(body)
+    except msgspec.ValidationError as error:
+        raise HTTPException(detail=str(error), status_code=422) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ClientException(f"the body is not JSON: {error}") from error

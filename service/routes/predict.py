@@ -15,7 +15,7 @@ from service.errors import UndecodableImage
 from service.openapi import WORK_REASONS, PredictOperation, problems
 from service.prediction import StageClock, predict_image
 from service.preprocessing import FORMATS
-from service.routes.bodies import within
+from service.routes.bodies import decode_json, within
 from service.state import service_of
 
 IMAGE_TYPES = frozenset(f"image/{kind.lower()}" for kind in FORMATS)
@@ -70,12 +70,7 @@ async def read_drawing(request: Request[Any, Any, Any]) -> Drawing:
 
 def read_json(body: bytes) -> Drawing:
     """Read `{"image": base64, "debug": bool}`: 400 where it is not JSON, 422 where its shape is wrong."""
-    try:
-        document = decode_request(body)
-    except msgspec.ValidationError as error:
-        raise HTTPException(detail=str(error), status_code=422) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ClientException(f"the body is not JSON: {error}") from error
+    document = decode_json(decode_request, body)
     return Drawing(decode_base64(document.image), document.debug)
 
 
