@@ -16,6 +16,8 @@ LOGITS = "logits"
 PROBABILITIES = "probabilities"
 TRAINING_MODE_INPUT = 3
 """ONNX Dropout is inert unless its third input says otherwise."""
+TWO_LOGITS = (-0.5, 0.5)
+"""Times the score before a sigmoid: the logits of no and yes. Halving rounds nothing."""
 AXIS_NAMES = ("batch", "height", "width", "channels")
 
 
@@ -61,6 +63,9 @@ def expose_logits(model: onnx.ModelProto) -> None:
     made_by = source.op_type if source is not None else "no operator"
     if source is not None and made_by == "Softmax":
         logits, probabilities = as_float(model, source.input[0]), as_float(model, source.output[0])
+    elif source is not None and made_by == "Sigmoid" and has_one_column(model, source.input[0]):
+        logits = append_two_logits(graph, as_float(model, source.input[0]))
+        probabilities = append_softmax(graph, logits)
     elif answer == PROBABILITIES or made_by in ("Sigmoid", "HardSigmoid"):
         raise CannotExport(f"the output `{answer}` is made by {made_by}, not by a softmax over classes")
     else:
@@ -108,13 +113,31 @@ def append_softmax(graph: onnx.GraphProto, logits: str) -> str:
     return name
 
 
+def has_one_column(model: onnx.ModelProto, tensor: str) -> bool:
+    """Tell a yes-or-no score, (batch, 1), from independent scores of several labels."""
+    shape = inferred_shapes(model).get(tensor)
+    return shape is not None and shape[1:] == [1]
+
+
+def append_two_logits(graph: onnx.GraphProto, score: str) -> str:
+    """Give no and yes a logit each, (batch, 2), such that their softmax is the sigmoid of the one score."""
+    import onnx
+
+    halves, name = f"{score}/halves", f"{score}/two"
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array(TWO_LOGITS, np.float32), halves))
+    graph.node.append(onnx.helper.make_node("Mul", [score, halves], [name]))
+    return name
+
+
 def count_classes(model: onnx.ModelProto, logits: str) -> int:
     """Read the number of classes from the inferred shape of the logits. Raises `CannotExport`."""
     shape = inferred_shapes(model).get(logits)
     if shape is None or len(shape) != 2 or shape[1] is None:
         raise CannotExport(f"the output has shape {shape}; expected (batch, classes)")
     if shape[1] < 2:
-        raise CannotExport("the output has one column; expected one per class, at least two")
+        raise CannotExport(
+            "the output has one column, a raw score; expected one per class, or a sigmoid that tells no from yes"
+        )
     return shape[1]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import ArtifactError, CannotExport, one_line
-from export.graph import IMAGE, LOGITS, PROBABILITIES
+from export.graph import IMAGE, LOGITS, PROBABILITIES, TWO_LOGITS
 from export.quiet import import_tensorflow, silent_stderr
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def freeze(function: Any) -> Any:
 
 
 def cut_to_answers(frozen: Any, names: list[str]) -> Any:
-    """Prune a frozen function to (logits, probabilities), found through its softmax as `export.graph` finds them.
+    """Prune a frozen function to (logits, probabilities), found as `export.graph` finds them.
 
     Raises `CannotExport`.
     """
@@ -160,8 +160,12 @@ def cut_to_answers(frozen: Any, names: list[str]) -> Any:
     if source.op.type == "Softmax":
         return frozen.prune(frozen.inputs[:1], [source.op.inputs[0], source])
     with frozen.graph.as_default():
-        softmax = tf.nn.softmax(answer)
-    return frozen.prune(frozen.inputs[:1], [answer, softmax])
+        if source.op.type == "Sigmoid" and source.shape[1:] == [1]:
+            logits = source.op.inputs[0] * tf.constant(TWO_LOGITS, source.dtype)
+            probabilities = tf.concat([1 - source, source], axis=1)
+        else:
+            logits, probabilities = answer, tf.nn.softmax(answer)
+    return frozen.prune(frozen.inputs[:1], [logits, probabilities])
 
 
 def behind_identities(tensor: Any) -> Any:

@@ -114,6 +114,21 @@ def test_a_computed_flatten_becomes_a_constant() -> None:
     assert operators(canonicalize(check(make_model([softmax()], ["answer"])))) == ["Reshape", "MatMul", "Softmax"]
 
 
+def test_one_sigmoid_becomes_two_classes() -> None:
+    column = onnx.numpy_helper.from_array(KERNEL[:1].T.copy(), "column")
+    tail = [
+        helper.make_node("MatMul", ["product", "column"], ["score"]),
+        helper.make_node("Sigmoid", ["score"], ["answer"]),
+    ]
+    model = make_model(tail, ["answer"])
+    model.graph.initializer.append(column)
+    standard = standardize(model)
+    onnx.checker.check_model(standard, full_check=True)
+    answers, score = run(standard), expected_logits() @ KERNEL[:1].T
+    assert np.allclose(answers["logits"][:, 1:] - answers["logits"][:, :1], score, atol=1e-5)
+    assert np.allclose(answers["probabilities"][:, 1:], 1 / (1 + np.exp(-score)), atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["Sigmoid", "HardSigmoid"])
 def test_independent_scores_are_refused(kind: str) -> None:
     with pytest.raises(CannotExport, match=kind):

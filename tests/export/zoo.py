@@ -30,6 +30,13 @@ def digits() -> keras.Model:
     return keras.Sequential([layers.Input((28, 28, 1)), *blocks, *head, layers.Dense(10, activation="softmax")])
 
 
+def yes_or_no() -> keras.Model:
+    """One sigmoid: the usual way to tell two classes apart."""
+    image = layers.Input((24, 24, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3, activation="relu")(image))
+    return keras.Model(image, layers.Dense(1, activation="sigmoid")(x))
+
+
 def batch_normalization() -> keras.Model:
     image = layers.Input((32, 32, 3))
     x = conv_norm_relu(image, 16)
@@ -284,5 +291,6 @@ SMALL = (
     transposed_convolution,
     upsampling,
     vision_transformer,
+    yes_or_no,
 )
 LARGE = (efficientnet_b0, mobilenet_v2)
