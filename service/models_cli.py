@@ -90,9 +90,10 @@ def check_model(folder: Path) -> None:
     from service.artifacts import load_classifier
 
     manifest = load_classifier(folder.resolve()).manifest
+    reference = "this variant did when it was published" if manifest.variant else "TensorFlow did"
     click.echo(
         f"{manifest.name} {manifest.version}: intact, and {manifest.golden.examples} golden examples answered as "
-        "TensorFlow did"
+        f"{reference}"
     )
 
 

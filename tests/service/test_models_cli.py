@@ -41,6 +41,14 @@ def test_models_check_accepts_a_sound_version_and_refuses_a_spoilt_one(published
     assert exit_code(result) == 4
 
 
+def test_models_check_does_not_call_a_variant_s_answers_tensorflow_s(published, models_dir):
+    assert "as TensorFlow did" in invoke("check", str(published)).output
+    manifest = models_dir / "digits/1/manifest.json"
+    variant = {"kind": "int8", "calibration_sha256": "0" * 64}
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"variant": variant}))
+    assert "as this variant did" in invoke("check", str(models_dir / "digits/1")).output
+
+
 def test_a_pin_decides_what_is_served_until_it_is_taken_back(versions):
     place = ("--models-dir", str(versions))
     assert "version 2 is pinned" in invoke("pin", "2", *place).output
