@@ -25,9 +25,9 @@ PIN = "pinned"
 """A file beside the versions that holds the number of the one to serve."""
 
 GOLDEN_TOLERANCE = 1e-5
-"""Of the row's largest logit: 84 float32 roundings. On golden examples TensorFlow and ONNX Runtime were seen to differ by
-up to 2, on inputs searched for near-ties by up to 25 (AVX-512, Keras 3.15, ONNX Runtime 1.31); one wrong pixel moves
-the logits a thousand times further."""
+"""Of the row's largest logit: 84 float32 roundings. On golden examples TensorFlow and ONNX Runtime were seen to differ
+by up to 2, on inputs searched for near-ties by up to 25 (AVX-512, Keras 3.15, ONNX Runtime 1.31); one wrong pixel
+moves the logits a thousand times further."""
 
 Document = TypeVar("Document", Manifest, Golden)
 
