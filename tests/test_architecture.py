@@ -11,7 +11,7 @@ import pytest
 
 HEAVY = {"tensorflow", "keras", "tf2onnx", "onnx", "matplotlib", "scipy"}
 WEB = {"litestar", "uvicorn", "onnxruntime"}
-LEAVES = ["service.contract", "service.errors", "service.preprocessing"]
+LEAVES = ["service.contract", "service.errors", "service.preprocessing", "service.rendering"]
 SHARED = {*LEAVES, "service"}
 ROOT = Path(__file__).resolve().parent.parent
 

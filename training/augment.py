@@ -14,7 +14,8 @@ from PIL import Image, ImageFilter
 
 from service.errors import EmptyDrawing
 from service.preprocessing import prepare_grey
-from training.strokes import CANVAS_SIZE, PEN_WIDTH, SMOOTHING, fit_strokes, render_strokes
+from service.rendering import CANVAS_SIZE, PEN_WIDTH, SMOOTHING, render_strokes
+from training.strokes import fit_strokes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

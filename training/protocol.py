@@ -13,9 +13,10 @@ from zlib import crc32
 import numpy as np
 
 from service.preprocessing import prepare_grey
+from service.rendering import CANVAS_SIZE, PEN_WIDTH, render_strokes
 from training.augment import redraw_strokes
 from training.negatives import draw_not_digits
-from training.strokes import CANVAS_SIZE, PEN_WIDTH, fit_strokes, place_as_drawn, render_strokes
+from training.strokes import fit_strokes, place_as_drawn
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

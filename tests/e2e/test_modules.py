@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from service.preprocessing import decode_image, prepare_image
-from training.strokes import render_strokes
+from service.rendering import render_strokes
 
 pytestmark = pytest.mark.browser
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from export.inputs import read_drawings
 from service.preprocessing import decode_image, prepare_image
-from training.strokes import render_strokes
+from service.rendering import render_strokes
 
 Grey = NDArray[np.uint8]
 

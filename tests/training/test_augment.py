@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from service.preprocessing import prepare_grey
+from service.rendering import render_strokes
 from training.augment import (
     IMAGE_WARPS,
     STROKE_WARPS,
@@ -14,7 +15,7 @@ from training.augment import (
     thin_out,
     warp_image,
 )
-from training.strokes import fit_strokes, render_strokes
+from training.strokes import fit_strokes
 
 UNMOVED = Warp(np.eye(2), np.zeros((2, 2)), np.zeros(2), np.zeros((2, 2)))
 SEVEN = [np.array([[20.0, 10.0], [50.0, 9.0], [80.0, 10.0], [60.0, 50.0], [40.0, 90.0]])]

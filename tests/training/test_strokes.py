@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.signal import lfilter
 
-from training.strokes import PAPER_LEVEL, fit_strokes, place_as_drawn, render_strokes, smooth_stroke
+from service.rendering import PAPER_LEVEL, render_strokes, smooth_stroke
+from training.strokes import fit_strokes, place_as_drawn
 from training.unipen import PenDigit
 
 
@@ -30,6 +33,15 @@ def test_a_straight_stroke_has_its_length_and_width() -> None:
 def test_smoothing_follows_the_running_average_of_the_page() -> None:
     stroke = np.array([[0.0, 10.0], [10.0, 10.0], [10.0, 20.0]])
     np.testing.assert_allclose(smooth_stroke(stroke), [[0, 10], [7, 10], [9.1, 17]])
+
+
+@given(
+    stroke=arrays(np.float64, st.tuples(st.integers(1, 40), st.just(2)), elements=st.floats(-500, 500)),
+    smoothing=st.floats(0, 0.9),
+)
+def test_smoothing_is_scipys_filter_to_the_last_bit(stroke: np.ndarray, smoothing: float) -> None:
+    filtered, _ = lfilter([1 - smoothing], [1, -smoothing], stroke, axis=0, zi=smoothing * stroke[:1])
+    assert np.array_equal(smooth_stroke(stroke, smoothing), filtered)
 
 
 @given(x=st.integers(-60, 60), y=st.integers(-60, 60))
