@@ -6,6 +6,7 @@ import click
 
 from benchmarks.footprint import footprint
 from benchmarks.resilience.cli import resilience
+from benchmarks.variants import variants
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,6 +16,7 @@ def benchmarks() -> None:
 
 benchmarks.add_command(footprint)
 benchmarks.add_command(resilience)
+benchmarks.add_command(variants)
 
 if __name__ == "__main__":
     benchmarks(prog_name="python -m benchmarks")
