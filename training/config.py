@@ -61,8 +61,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """Of MNIST's training split; the test split decides nothing."""
     held_out_writers: tuple[int, ...] = ()
     """Of the pen strokes."""
+    drawing_seed: Count = 1
+    """Of all distorted and drawn images; runs with other seeds share them."""
     image_copies: Count = 0
     """Distorted copies of each MNIST image, beside the image as it is."""
+    distorted: tuple[Share, Share] = (0.0, 0.0)
+    """Share of distorted copies among an epoch's MNIST images: in the first epoch and, in a straight line, the last."""
+    shift: bool = False
+    """Move images by up to a pixel while training, as rounding of the centre of mass does."""
     stroke_copies: Count = 0
     """Drawings of each recorded digit, each different."""
     strokes_per_epoch: Count = 0
@@ -70,24 +76,31 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     not_digits: Count = 0
     """Different drawings that are no digit."""
     not_digits_per_epoch: Count = 0
+    pieces: Count = 0
+    """Different pieces of digits and touching digits; those that look like a digit are not shown."""
+    pieces_per_epoch: Count = 0
 
 
 BASELINE = Recipe(name="baseline", epochs=60, l2=1e-4)
 
 STROKES = Recipe(
     name="strokes",
-    epochs=12,
+    epochs=18,
     learning_rate=3e-3,
     weight_decay=0.02,
     batch_norm=True,
-    dropout=0.5,
+    dropout=0.25,
     schedule="one_cycle",
     validation_share=0.0,
     image_copies=4,
+    distorted=(0.8, 0.4),
+    shift=True,
     stroke_copies=16,
-    strokes_per_epoch=24_000,
+    strokes_per_epoch=22_000,
     not_digits=16_000,
-    not_digits_per_epoch=4_000,
+    not_digits_per_epoch=3_500,
+    pieces=24_000,
+    pieces_per_epoch=2_500,
 )
 
 STROKES_HELD_OUT = msgspec.structs.replace(

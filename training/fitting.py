@@ -34,7 +34,7 @@ def fit(network: keras.Model, pools: Sequence[Pool], validation: Digits, folder:
     `validation` holds prepared digits, or none.
     """
     recipe, first_epoch = progress.recipe, len(progress.history)
-    batches = Batches(pools, recipe.batch_size, progress.seed, first_epoch)
+    batches = Batches(pools, recipe, progress.seed, first_epoch)
     network.compile(
         build_optimizer(recipe, batches.steps_per_epoch), build_loss(recipe), metrics=["accuracy"], jit_compile=False
     )

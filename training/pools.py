@@ -20,12 +20,14 @@ from training.augment import distort_image, redraw_strokes
 from training.data import Digits, Pixels, prepare_digits
 from training.errors import DataError
 from training.negatives import draw_not_digits
+from training.pieces import draw_pieces, find_unlike, name_kinds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.config import Recipe
     from training.data import Labels
+    from training.negatives import NotDigit
     from training.unipen import PenDigit
 
 NOT_A_DIGIT = -1
@@ -34,6 +36,8 @@ CHUNK = 500
 """Images made by one call in a worker."""
 FEW_CALLS = 8
 """So many are done sooner than worker processes have started."""
+KNOWN_DIGITS = 4000
+"""Of MNIST and of the pen digits each, with which pieces are compared."""
 POOL_FORMAT = 1
 """To be raised when drawings change, so that cached pools are not taken for the new ones."""
 
@@ -50,6 +54,10 @@ class Pool(NamedTuple):
     rows: NDArray[np.int64]
     """Which of them may be shown."""
     per_epoch: int
+    distorted_rows: NDArray[np.int64] = np.empty(0, np.int64)
+    """Which may be shown of the distorted copies, where they take turns with the originals in `rows`."""
+    distorted: tuple[float, float] = (0.0, 0.0)
+    """Their share in the first epoch and in the last."""
 
 
 class Sources(NamedTuple):
@@ -72,33 +80,69 @@ class Job(NamedTuple):
     calls: list[tuple[Callable[..., Pixels], tuple[Any, ...]]]
 
 
-def make_pools(recipe: Recipe, seed: int, sources: Sources, report: Callable[[str], None]) -> list[Pool]:
+def make_pools(recipe: Recipe, sources: Sources, report: Callable[[str], None]) -> list[Pool]:
     """Make the pools of a run, or find them in the cache."""
     images, labels = sources.mnist
     if not recipe.image_copies:
         learnt = prepare_digits(images[sources.mnist_rows])
         return [Pool(learnt, labels[sources.mnist_rows], np.arange(len(learnt)), len(learnt))]
-    pen_labels = np.array([digit.label for digit in sources.pen_digits])
+    mnist, strokes = make_images(recipe, sources, report), make_strokes(recipe, sources, report)
     return [
-        Pool(
-            find_or_make(plan_images(recipe, seed, images), report),
-            np.tile(labels, recipe.image_copies + 1),
-            repeat_rows(sources.mnist_rows, len(labels), recipe.image_copies + 1),
-            len(sources.mnist_rows),
-        ),
-        Pool(
-            find_or_make(plan_strokes(recipe, seed, sources.pen_digits), report),
-            np.tile(pen_labels, recipe.stroke_copies),
-            repeat_rows(sources.pen_rows, len(pen_labels), recipe.stroke_copies),
-            min(recipe.strokes_per_epoch, len(sources.pen_rows) * recipe.stroke_copies),
-        ),
-        Pool(
-            find_or_make(plan_not_digits(recipe, seed, learnt_digits(sources)), report),
-            np.full(recipe.not_digits, NOT_A_DIGIT),
-            np.arange(recipe.not_digits),
-            min(recipe.not_digits_per_epoch, recipe.not_digits),
-        ),
+        mnist,
+        strokes,
+        make_not_digits(recipe, sources, report),
+        make_pieces(recipe, sources, mnist, strokes, report),
     ]
+
+
+def make_images(recipe: Recipe, sources: Sources, report: Callable[[str], None]) -> Pool:
+    """Make the pool of MNIST's images and their distorted copies."""
+    images, labels = sources.mnist
+    return Pool(
+        find_or_make(plan_images(recipe, images), report),
+        np.tile(labels, recipe.image_copies + 1),
+        sources.mnist_rows,
+        len(sources.mnist_rows),
+        repeat_rows(sources.mnist_rows, len(labels), recipe.image_copies) + len(labels),
+        recipe.distorted,
+    )
+
+
+def make_strokes(recipe: Recipe, sources: Sources, report: Callable[[str], None]) -> Pool:
+    """Make the pool of recorded digits."""
+    labels = np.array([digit.label for digit in sources.pen_digits])
+    rows = repeat_rows(sources.pen_rows, len(labels), recipe.stroke_copies)
+    return Pool(
+        find_or_make(plan_strokes(recipe, sources.pen_digits), report),
+        np.tile(labels, recipe.stroke_copies),
+        rows,
+        min(recipe.strokes_per_epoch, len(rows)),
+    )
+
+
+def make_not_digits(recipe: Recipe, sources: Sources, report: Callable[[str], None]) -> Pool:
+    """Make the pool of drawings that are no digit."""
+    drawn = find_or_make(plan_not_digits(recipe, learnt_digits(sources)), report)
+    return Pool(
+        drawn,
+        np.full(len(drawn), NOT_A_DIGIT),
+        np.arange(len(drawn)),
+        min(recipe.not_digits_per_epoch, len(drawn)),
+    )
+
+
+def make_pieces(recipe: Recipe, sources: Sources, mnist: Pool, strokes: Pool, report: Callable[[str], None]) -> Pool:
+    """Make the pool of pieces of digits and of touching ones, of which those are shown that are like no digit."""
+    drawn = find_or_make(plan_pieces(recipe, learnt_digits(sources)), report)
+    known = [spread(mnist.images, sources.mnist_rows), spread(strokes.images, sources.pen_rows)]
+    rows = find_unlike(drawn, name_kinds(len(drawn)), np.concatenate(known))
+    return Pool(drawn, np.full(len(drawn), NOT_A_DIGIT), rows, min(recipe.pieces_per_epoch, len(rows)))
+
+
+def spread(images: Pixels, rows: NDArray[np.int64], count: int = KNOWN_DIGITS) -> Pixels:
+    """Take some images, evenly spread over the rows."""
+    chosen: Pixels = images[np.sort(rows)[:: max(1, len(rows) // count)]]
+    return chosen
 
 
 def learnt_digits(sources: Sources) -> list[PenDigit]:
@@ -149,9 +193,10 @@ def run_calls(job: Job) -> Iterator[Pixels]:
             yield future.result()
 
 
-def plan_images(recipe: Recipe, seed: int, images: Pixels) -> Job:
+def plan_images(recipe: Recipe, images: Pixels) -> Job:
     """Plan MNIST's images as they are, and then so many distorted copies of all."""
     starts = range(0, len(images), CHUNK)
+    seed = recipe.drawing_seed
     originals = [(prepare_digits, (images[start : start + CHUNK],)) for start in starts]
     copies = [
         (distort_images, (images[start : start + CHUNK], (seed, 1, copy, start)))
@@ -161,8 +206,9 @@ def plan_images(recipe: Recipe, seed: int, images: Pixels) -> Job:
     return Job("images", (seed, recipe.image_copies, hash_bytes(images.tobytes())), [*originals, *copies])
 
 
-def plan_strokes(recipe: Recipe, seed: int, digits: Sequence[PenDigit]) -> Job:
+def plan_strokes(recipe: Recipe, digits: Sequence[PenDigit]) -> Job:
     """Plan so many drawings of every recorded digit."""
+    seed = recipe.drawing_seed
     calls = [
         (redraw_digits, (digits[start : start + CHUNK], (seed, 2, copy, start)))
         for copy in range(recipe.stroke_copies)
@@ -171,13 +217,24 @@ def plan_strokes(recipe: Recipe, seed: int, digits: Sequence[PenDigit]) -> Job:
     return Job("strokes", (seed, recipe.stroke_copies, hash_strokes(digits)), calls)
 
 
-def plan_not_digits(recipe: Recipe, seed: int, digits: Sequence[PenDigit]) -> Job:
+def plan_not_digits(recipe: Recipe, digits: Sequence[PenDigit]) -> Job:
     """Plan drawings that are no digit; the pairs are made of `digits`."""
+    seed = recipe.drawing_seed
     calls = [
         (redraw_not_digits, (min(CHUNK, recipe.not_digits - start), digits, (seed, 3, start)))
         for start in range(0, recipe.not_digits, CHUNK)
     ]
     return Job("not-digits", (seed, recipe.not_digits, hash_strokes(digits)), calls)
+
+
+def plan_pieces(recipe: Recipe, digits: Sequence[PenDigit]) -> Job:
+    """Plan drawings of pieces of `digits`, and of touching ones."""
+    seed = recipe.drawing_seed
+    calls = [
+        (redraw_pieces, (min(CHUNK, recipe.pieces - start), digits, (seed, 4, start)))
+        for start in range(0, recipe.pieces, CHUNK)
+    ]
+    return Job("pieces", (seed, recipe.pieces, hash_strokes(digits)), calls)
 
 
 def hash_bytes(content: bytes) -> str:
@@ -205,5 +262,15 @@ def redraw_digits(digits: Sequence[PenDigit], seed: Seed) -> Pixels:
 def redraw_not_digits(count: int, digits: Sequence[PenDigit], seed: Seed) -> Pixels:
     """Draw what is no digit: (count, 28, 28) uint8."""
     generator = np.random.default_rng(seed)
-    drawings = draw_not_digits(count, "training", digits, generator)
+    return redraw_all(draw_not_digits(count, "training", digits, generator), generator)
+
+
+def redraw_pieces(count: int, digits: Sequence[PenDigit], seed: Seed) -> Pixels:
+    """Draw pieces of digits and touching ones: (count, 28, 28) uint8."""
+    generator = np.random.default_rng(seed)
+    return redraw_all(draw_pieces(count, digits, generator), generator)
+
+
+def redraw_all(drawings: Sequence[NotDigit], generator: np.random.Generator) -> Pixels:
+    """Draw with varied pens: (N, 28, 28) uint8."""
     return np.stack([redraw_strokes(drawing.strokes, generator, taps=0) for drawing in drawings])

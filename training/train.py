@@ -106,7 +106,7 @@ def train(order: Order, resume: bool = False, report: Callable[[str], None] = pr
     progress = open_workshop(order, resume)
     keras.utils.set_random_seed(order.seed)
     tf.config.experimental.enable_op_determinism()
-    pools = make_pools(order.recipe, order.seed, examples.sources, report)
+    pools = make_pools(order.recipe, examples.sources, report)
     model = build_model(order.recipe.l2)
     network = build_normalised(order.recipe.dropout) if order.recipe.batch_norm else logits_model(model)
     fit(network, pools, examples.validation, order.workshop, progress)

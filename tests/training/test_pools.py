@@ -6,14 +6,21 @@ import msgspec
 import numpy as np
 import pytest
 
-from training.config import BASELINE, STROKES
+from training.config import BASELINE, STROKES, Recipe
 from training.data import Digits
 from training.errors import DataError
 from training.pools import NOT_A_DIGIT, Pool, Sources, make_pools, plan_images, run_calls
 from training.unipen import PenDigit
 
 RECIPE = msgspec.structs.replace(
-    STROKES, image_copies=1, stroke_copies=2, strokes_per_epoch=3, not_digits=5, not_digits_per_epoch=4
+    STROKES,
+    image_copies=1,
+    stroke_copies=2,
+    strokes_per_epoch=3,
+    not_digits=5,
+    not_digits_per_epoch=4,
+    pieces=10,
+    pieces_per_epoch=2,
 )
 
 
@@ -36,46 +43,52 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_pools_hold_all_copies_and_show_only_what_is_learnt(cache: Path) -> None:
-    images, strokes, rest = make_pools(RECIPE, 1, draw_sources(), ignore)
+    images, strokes, rest, pieces = make_pools(RECIPE, draw_sources(), ignore)
     assert images.images.shape == (12, 28, 28)
-    assert images.rows.tolist() == [0, 2, 3, 6, 8, 9]
-    assert images.labels[images.rows].tolist() == [0, 2, 3] * 2
+    assert images.rows.tolist() == [0, 2, 3]
+    assert images.distorted_rows.tolist() == [6, 8, 9]
+    assert images.labels[images.distorted_rows].tolist() == [0, 2, 3]
     assert images.per_epoch == 3
     assert strokes.labels[strokes.rows].tolist() == [1, 3, 1, 3]
     assert (strokes.per_epoch, rest.per_epoch) == (3, 4)
-    assert set(rest.labels) == {NOT_A_DIGIT}
+    assert set(rest.labels) == set(pieces.labels) == {NOT_A_DIGIT}
+    assert pieces.images.shape == (10, 28, 28)
 
 
 def test_recipes_that_hold_out_different_examples_share_their_pools(cache: Path) -> None:
     said: list[str] = []
     sources = draw_sources()
-    make_pools(RECIPE, 1, sources, said.append)
-    assert len(said) == len(list(cache.iterdir())) == 3
-    make_pools(RECIPE, 1, sources._replace(mnist_rows=np.arange(6)), said.append)
-    assert len(said) == 3
-    make_pools(RECIPE, 2, sources, said.append)
-    assert len(said) == 6
+    make_pools(RECIPE, sources, said.append)
+    assert len(said) == len(list(cache.iterdir())) == 4
+    make_pools(RECIPE, sources._replace(mnist_rows=np.arange(6)), said.append)
+    assert len(said) == 4
+    make_pools(msgspec.structs.replace(RECIPE, drawing_seed=2), sources, said.append)
+    assert len(said) == 8
 
 
 def test_worker_processes_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    job = plan_images(RECIPE, 1, draw_sources().mnist.images)
+    job = plan_images(RECIPE, draw_sources().mnist.images)
     here = np.concatenate(list(run_calls(job)))
     monkeypatch.setattr("training.pools.FEW_CALLS", 0)
     np.testing.assert_array_equal(np.concatenate(list(run_calls(job))), here)
 
 
 def test_a_damaged_pool_is_named(cache: Path) -> None:
-    make_pools(RECIPE, 1, draw_sources(), ignore)
+    make_pools(RECIPE, draw_sources(), ignore)
     (images,) = cache.glob("images-*")
     images.write_bytes(images.read_bytes()[:1000])
     with pytest.raises(DataError, match="delete it"):
-        make_pools(RECIPE, 1, draw_sources(), ignore)
+        make_pools(RECIPE, draw_sources(), ignore)
 
 
 def test_the_baseline_takes_images_as_they_are() -> None:
-    (pool,) = make_pools(BASELINE, 1, draw_sources(), ignore)
+    (pool,) = make_pools(BASELINE, draw_sources(), ignore)
     assert pool.labels.tolist() == [0, 2, 3]
     assert pool.per_epoch == 3
+
+
+def still(**changes: object) -> Recipe:
+    return msgspec.structs.replace(BASELINE, **changes)
 
 
 @pytest.mark.tensorflow
@@ -85,7 +98,7 @@ def test_an_epoch_shows_each_chosen_row_once_and_the_next_another_order() -> Non
     images = np.arange(40, dtype=np.uint8)[:, None, None].repeat(28, 1).repeat(28, 2)
     whole = Pool(images, np.arange(40), np.arange(40), 40)
     part = Pool(images, np.full(40, NOT_A_DIGIT), np.arange(20), 8)
-    batches = Batches([whole, part], 16, seed=1, first_epoch=0)
+    batches = Batches([whole, part], still(batch_size=16), seed=1, first_epoch=0)
     assert batches.steps_per_epoch == 3
     first, second = ([batches[index][1] for index in range(start, start + 3)] for start in (0, 3))
     shown = np.concatenate(first)
@@ -99,10 +112,35 @@ def test_an_epoch_shows_each_chosen_row_once_and_the_next_another_order() -> Non
 
 
 @pytest.mark.tensorflow
+def test_distorted_copies_give_way_to_originals_from_the_first_epoch_to_the_last() -> None:
+    from training.batches import Batches
+
+    images = np.zeros((80, 28, 28), np.uint8)
+    pool = Pool(images, np.repeat([0, 1], 40), np.arange(40), 40, np.arange(40, 80), (0.8, 0.2))
+    batches = Batches([pool], still(batch_size=40, epochs=4), seed=1, first_epoch=0)
+    assert [int(batches[epoch][1].sum()) for epoch in range(4)] == [32, 24, 16, 8]
+
+
+@pytest.mark.tensorflow
 def test_a_resumed_sequence_goes_on_where_the_other_was() -> None:
     from training.batches import Batches
 
-    images = np.zeros((32, 28, 28), np.uint8)
-    pool = Pool(images, np.arange(32), np.arange(32), 32)
-    whole, resumed = Batches([pool], 8, 1, first_epoch=0), Batches([pool], 8, 1, first_epoch=2)
-    np.testing.assert_array_equal(whole[2 * 4 + 3][1], resumed[3][1])
+    images = np.random.default_rng(0).integers(0, 256, (64, 28, 28)).astype(np.uint8)
+    pool = Pool(images, np.arange(64), np.arange(32), 32, np.arange(32, 64), (0.5, 0.0))
+    recipe = still(batch_size=8, shift=True)
+    whole, resumed = Batches([pool], recipe, 1, first_epoch=0), Batches([pool], recipe, 1, first_epoch=2)
+    for expected, found in zip(whole[2 * 4 + 3], resumed[3], strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.tensorflow
+def test_shifted_images_move_by_a_pixel_at_most_and_never_around_the_edge() -> None:
+    from training.batches import shift_images
+
+    image = np.zeros((28, 28), np.uint8)
+    image[0, 5] = image[14, 27] = 1
+    moved = shift_images(np.tile(image, (300, 1, 1)), np.random.default_rng(0))
+    assert np.unique(moved, axis=0).shape[0] == 9
+    assert not moved[:, 20:].any()
+    assert not moved[:, :, :4].any()
+    assert not moved[:, 16:, :26].any()
