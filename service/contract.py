@@ -210,6 +210,10 @@ class GivenAnswer(msgspec.Struct, frozen=True, kw_only=True):
     confidence: Annotated[float, Meta(ge=0, le=1)]
 
 
+QUARANTINE = "quarantine"
+"""The folder in which corrections wait to be checked."""
+
+
 class CorrectionRequest(LabelledDrawing, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The JSON body of `POST /feedback`."""
 

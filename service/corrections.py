@@ -14,14 +14,13 @@ from pathlib import Path
 
 import msgspec
 
-from service.contract import CorrectionRequest, Manifest, StoredCorrection
+from service.contract import QUARANTINE, CorrectionRequest, Manifest, StoredCorrection
 from service.errors import CorrectionNotKept, UsageError
 from service.settings import Settings
 from service.workroom import Workroom
 
 logger = logging.getLogger(__name__)
 
-QUARANTINE = "quarantine"
 MAX_WAITING = 16
 """Corrections that may wait for the disk, per worker."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import msgspec
 
+from service.contract import DatasetRecord
 from training.config import Recipe
 from training.errors import DataError, NothingToResume
 
@@ -23,6 +24,8 @@ class Progress(msgspec.Struct, kw_only=True):
 
     recipe: Recipe
     seed: int
+    extra: tuple[DatasetRecord, ...] = ()
+    """Corrections that are learnt from."""
     finished: bool = False
     duration_s: float = 0.0
     history: list[dict[str, float]] = []
@@ -99,7 +102,7 @@ def write_progress(folder: Path, progress: Progress) -> None:
     temporary.replace(folder / PROGRESS_FILE)
 
 
-def read_progress(folder: Path, recipe: Recipe, seed: int) -> Progress:
+def read_progress(folder: Path, recipe: Recipe, seed: int, extra: tuple[DatasetRecord, ...] = ()) -> Progress:
     """Read the progress of a run like this one. Raises `NothingToResume`."""
     path = folder / PROGRESS_FILE
     try:
@@ -112,5 +115,10 @@ def read_progress(folder: Path, recipe: Recipe, seed: int) -> Progress:
         raise NothingToResume(
             f"{folder}: the unfinished run has recipe {progress.recipe.name}, {progress.recipe.epochs} epochs and "
             f"seed {progress.seed}: resume it with these, or delete the folder"
+        )
+    if progress.extra != extra:
+        raise NothingToResume(
+            f"{folder}: the unfinished run learns from other corrections: resume it with the same --extra, or delete "
+            "the folder"
         )
     return progress

@@ -35,6 +35,12 @@ DATA_DIR = click.option(
 )
 @click.option("--name", default="digits", show_default=True)
 @click.option("--version", type=click.IntRange(min=1), help="[default: the next]")
+@click.option(
+    "--extra",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    help="File or folder of corrections, checked by a person, to learn from as well. May be repeated.",
+)
 @click.option("--resume", is_flag=True, help="Continue the unfinished run of that version.")
 def train(
     recipe: str,
@@ -44,6 +50,7 @@ def train(
     out: Path,
     name: str,
     version: int | None,
+    extra: tuple[Path, ...],
     resume: bool,
 ) -> None:
     """Train the digit classifier and write it as a SavedModel with its run.json."""
@@ -54,7 +61,7 @@ def train(
     import_tensorflow()
     from training import train as training
 
-    order = training.Order(chosen, data_dir, out, name, version or training.choose_version(out, name), seed)
+    order = training.Order(chosen, data_dir, out, name, version or training.choose_version(out, name), seed, extra)
     run = training.train(order, resume, click.echo)
     click.echo(f"{order.target}: {run.metrics['mnist_test_accuracy']:.2%} on the MNIST test set")
 

@@ -20,6 +20,7 @@ from service.contract import SCHEMA_VERSION, DatasetRecord, TrainingRun
 from service.preprocessing import DIGITS
 from training.checkpoints import Progress, read_progress, write_progress
 from training.config import CALIBRATIONS, Calibration
+from training.corrections import load_corrections, make_correction_pools
 from training.data import Digits, load_mnist, prepare_digits, split_rows, tensor_from_images
 from training.errors import OutputUnwritable, VersionTaken
 from training.evaluate import accuracy_by_group, fit_temperature, low_confidence, score_answers, softmax
@@ -60,6 +61,8 @@ class Order(NamedTuple):
     name: str
     version: int
     seed: int
+    extra: tuple[Path, ...] = ()
+    """Files and folders of corrections to learn from, too."""
 
     @property
     def target(self) -> Path:
@@ -77,6 +80,7 @@ class Order(NamedTuple):
         return (
             f"livedigit train --recipe {self.recipe.name} --epochs {self.recipe.epochs} --seed {self.seed} "
             f"--name {self.name} --version {self.version}"
+            + "".join(f" --extra {path.resolve().name}" for path in self.extra)
         )
 
 
@@ -102,19 +106,22 @@ def train(order: Order, resume: bool = False, report: Callable[[str], None] = pr
 
     Raises `DataError`, `VersionTaken`, `NothingToResume` or `OutputUnwritable`.
     """
+    corrections = load_corrections(order.extra, order.recipe)
     examples = gather_examples(order)
-    progress = open_workshop(order, resume)
+    progress = open_workshop(order, resume, corrections.records)
     keras.utils.set_random_seed(order.seed)
     tf.config.experimental.enable_op_determinism()
     pools = make_pools(order.recipe, examples.sources, report)
     model = build_model(order.recipe.l2)
     network = build_normalised(order.recipe.dropout) if order.recipe.batch_norm else logits_model(model)
-    fit(network, pools, examples.validation, order.workshop, progress)
+    extra = make_correction_pools(order.recipe, order.seed, corrections.digits, report)
+    fit(network, [*pools, *extra], examples.validation, order.workshop, progress)
     if order.recipe.batch_norm:
         fold_normalised(network, model)
     metrics = calibrate(model, order.recipe, examples) | measure_progress(progress)
     test_metrics, test_record = measure_test(model, order.data_dir)
-    run = describe_run(order, progress, model, (*examples.records, test_record), metrics | test_metrics)
+    records = (*examples.records, *corrections.records, test_record)
+    run = describe_run(order, progress, model, records, metrics | test_metrics)
     publish(model, run, order.workshop, order.target)
     return run
 
@@ -137,7 +144,7 @@ def gather_examples(order: Order) -> Examples:
     )
 
 
-def open_workshop(order: Order, resume: bool) -> Progress:
+def open_workshop(order: Order, resume: bool, extra: tuple[DatasetRecord, ...] = ()) -> Progress:
     """Make the folder for the run's state, or find it again.
 
     Raises `VersionTaken`, `NothingToResume` or `OutputUnwritable`.
@@ -145,7 +152,7 @@ def open_workshop(order: Order, resume: bool) -> Progress:
     if order.target.exists():
         raise VersionTaken(f"{order.target}: already there, and never overwritten: choose another --version")
     if resume:
-        return read_progress(order.workshop, order.recipe, order.seed)
+        return read_progress(order.workshop, order.recipe, order.seed, extra)
     try:
         order.workshop.mkdir(parents=True)
     except FileExistsError as error:
@@ -154,7 +161,7 @@ def open_workshop(order: Order, resume: bool) -> Progress:
         ) from error
     except OSError as error:
         raise OutputUnwritable(f"{order.workshop}: cannot be made ({error.strerror}): choose another --out") from error
-    progress = Progress(recipe=order.recipe, seed=order.seed)
+    progress = Progress(recipe=order.recipe, seed=order.seed, extra=extra)
     write_progress(order.workshop, progress)
     return progress
 
