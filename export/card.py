@@ -5,6 +5,11 @@ from __future__ import annotations
 from export.parity import ParityReport
 from service.contract import Manifest, PreprocessingSpec, TrainingRun
 
+GROUNDS = {
+    "light_on_dark": "One light figure on a dark ground",
+    "auto": "One figure, light on a dark ground or dark on a light one, which is then turned over",
+}
+
 
 def write_card(manifest: Manifest, report: ParityReport) -> str:
     """Describe a version in Markdown."""
@@ -94,7 +99,7 @@ def describe_limits(spec: PreprocessingSpec | None) -> str:
     if spec is None:
         return "## Limits\n\nThe model takes tensors as it was trained on them; no image pipeline comes with it.\n"
     return (
-        f"## Limits\n\nOne light figure on a dark ground: levels below {spec.ink_threshold} count as paper, the "
+        f"## Limits\n\n{GROUNDS[spec.polarity]}: levels below {spec.ink_threshold} count as paper, the "
         f"ink's box is scaled to {spec.fit_size} pixels and its centre of mass laid on the middle of "
         f"{spec.frame_size} x {spec.frame_size}. Whatever is drawn gets one of the labels above; a scribble too.\n"
     )

@@ -45,7 +45,7 @@ Progress = Callable[[str], None]
 @click.option(
     "--signature", help="Signature of the SavedModel.  [default: serve, else serving_default, else the only one]"
 )
-@click.option("--opset", type=click.IntRange(13, 18), default=18, show_default=True, help="ONNX operator set.")
+@click.option("--opset", type=click.IntRange(13, 24), default=18, show_default=True, help="ONNX operator set.")
 @click.option(
     "--variant",
     type=click.Choice(["int8", "fp16"]),

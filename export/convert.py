@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     import onnx
 
 DEFAULT_OPSET = 18
-OPSETS = range(13, 19)
-"""What tf2onnx 1.17 can write. Below 13, softmax flattens its input and reductions take axes as attributes."""
+OPSETS = range(13, 25)
+"""Below 13, softmax flattens its input and reductions take axes as attributes; newer ones await a trial on the zoo."""
+HIGHEST_WRITTEN = 18
+"""What tf2onnx 1.17 can write; newer operator sets are reached from there."""
 NAMED_AT_MOST = 5
 """Operators in one message."""
 
@@ -35,10 +37,10 @@ def convert_saved_model(folder: Path, signature: str, opset: int = DEFAULT_OPSET
     import_tensorflow()
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
     with silent_stderr():
-        model = run_tf2onnx(folder, signature, opset)
+        model = run_tf2onnx(folder, signature, min(opset, HIGHEST_WRITTEN))
     spell_out_erfc(model)
-    refuse_foreign_operators(model, opset)
-    return model
+    refuse_foreign_operators(model, min(opset, HIGHEST_WRITTEN))
+    return model if opset <= HIGHEST_WRITTEN else raise_opset(model, opset)
 
 
 def run_tf2onnx(folder: Path, signature: str, opset: int) -> onnx.ModelProto:
@@ -96,3 +98,15 @@ def refuse_foreign_operators(model: onnx.ModelProto, opset: int) -> None:
     )
     if foreign:
         raise CannotExport(f"no standard ONNX operator stands for {', '.join(foreign[:NAMED_AT_MOST])}")
+
+
+def raise_opset(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """Rewrite a graph for a newer operator set. Raises `CannotExport`."""
+    from onnx import helper, version_converter
+
+    try:
+        newer = version_converter.convert_version(model, opset)
+    except Exception as error:  # the converter raises bare C++ exceptions
+        raise CannotExport(f"opset {opset} cannot be reached from {HIGHEST_WRITTEN}: {one_line(error)}") from error
+    newer.ir_version = helper.find_min_ir_version_for(newer.opset_import)
+    return newer

@@ -71,7 +71,7 @@ def expose_logits(model: onnx.ModelProto) -> None:
     else:
         logits = as_float(model, answer)
         probabilities = append_softmax(graph, logits)
-    classes = count_classes(model, logits)
+    classes = count_classes(model, logits, answer)
     rename_tensors(graph, {logits: LOGITS, probabilities: PROBABILITIES})
     declare_outputs(graph, classes)
 
@@ -129,9 +129,13 @@ def append_two_logits(graph: onnx.GraphProto, score: str) -> str:
     return name
 
 
-def count_classes(model: onnx.ModelProto, logits: str) -> int:
-    """Read the number of classes from the inferred shape of the logits. Raises `CannotExport`."""
-    shape = inferred_shapes(model).get(logits)
+def count_classes(model: onnx.ModelProto, logits: str, answer: str) -> int:
+    """Read the number of classes from the logits' shape, or where that cannot be inferred, the stated answer's.
+
+    Raises `CannotExport`.
+    """
+    shapes = inferred_shapes(model)
+    shape = shapes.get(logits) or shapes.get(answer)
     if shape is None or len(shape) != 2 or shape[1] is None:
         raise CannotExport(f"the output has shape {shape}; expected (batch, classes)")
     if shape[1] < 2:

@@ -14,6 +14,7 @@ import pytest
 
 from export.compare import compare, prepare_contest
 from export.conversion import convert_source
+from export.convert import DEFAULT_OPSET, OPSETS
 from export.exporting import choose_inputs
 from export.inputs import image_shape
 from export.parity import ParityReport
@@ -69,11 +70,14 @@ NEED_SHAPES = {
 """Models that concatenate, crop or slice for a reason of their own."""
 
 
-def export_and_compare(zoo: ModuleType, name: str, seed: int, folder: Path) -> tuple[ParityReport, list[str]]:
+def export_and_compare(
+    zoo: ModuleType, name: str, seed: int, folder: Path, opset: int = DEFAULT_OPSET
+) -> tuple[ParityReport, list[str]]:
     path = folder / "model.keras"
     zoo.build(getattr(zoo, name), seed).save(path)
     source = open_source(str(path), folder)
-    converted = convert_source(source)
+    converted = convert_source(source, opset)
+    assert converted.model.opset_import[0].version == opset
     contest = prepare_contest(source, *converted, converted.model)
     report = compare(contest, choose_inputs(contest, image_shape(converted.model), None), (1, 2, 7, 64))
     return report, [node.op_type for node in converted.model.graph.node]
@@ -100,6 +104,13 @@ def test_a_small_model_is_exported_and_agrees(zoo: ModuleType, tmp_path: Path, n
 @pytest.mark.parametrize("name", LARGE)
 def test_a_large_model_is_exported_and_agrees(zoo: ModuleType, tmp_path: Path, name: str, seed: int) -> None:
     report, _ = export_and_compare(zoo, name, seed, tmp_path)
+    assert report.verdict == "agree", report.summary
+
+
+@pytest.mark.parametrize("opset", [OPSETS[0], OPSETS[-1]])
+@pytest.mark.parametrize("name", ["resizing", "vision_transformer"])
+def test_the_oldest_and_the_newest_operator_set_agree(zoo: ModuleType, tmp_path: Path, name: str, opset: int) -> None:
+    report, _ = export_and_compare(zoo, name, 0, tmp_path, opset)
     assert report.verdict == "agree", report.summary
 
 
