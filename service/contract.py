@@ -32,6 +32,8 @@ class PreprocessingSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What is laid on the pixel `frame_size / 2`, as in MNIST."""
     divisor: Annotated[float, Meta(gt=0)] = 255.0
     """Grey levels are divided by this, last of all."""
+    polarity: Literal["light_on_dark", "auto"] = "light_on_dark"
+    """`auto` turns dark ink on light paper into light ink on dark paper, first of all."""
 
 
 class TensorSpec(msgspec.Struct, frozen=True):

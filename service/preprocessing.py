@@ -1,8 +1,8 @@
 """Pixels to tensor: the one pipeline that training, parity, the service and the tests share.
 
-It lays a drawing out as MNIST's images are laid out: the ink's box scaled to 20x20, its centre of mass on pixel 14
-of 28. Only the ink and its place relative to itself count, so cropping an image to its ink, or moving the ink, does
-not change the result by a single bit.
+It lays a drawing out as MNIST's images are laid out: light ink on dark paper, the ink's box scaled to 20x20, its
+centre of mass on pixel 14 of 28. Only the ink and its place relative to itself count, so moving the ink, or cropping
+an image to it and a margin of a pixel, does not change the result by a single bit.
 
 Source: the normalisation described on MNIST's page, Y. LeCun, C. Cortes, C. J. C. Burges.
 """
@@ -28,7 +28,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 4_000_000
 """Default cap. A canvas has 78,400 pixels; a phone's photograph wants to be scaled down before it is sent."""
 
-DIGITS = PreprocessingSpec()
+DIGITS = PreprocessingSpec(polarity="auto")
+LIGHT = 127
+"""The highest level that is dark."""
 
 # Pillow has no single type for "cannot be read": each codec raises what its author chose.
 DECODER_ERRORS = (
@@ -57,8 +59,8 @@ def prepare_image(data: bytes, spec: PreprocessingSpec = DIGITS, max_pixels: int
 
 
 def prepare_grey(grey: GreyImage, spec: PreprocessingSpec = DIGITS) -> PreparedDigit:
-    """Take (H, W) grey levels, 0 = paper, 255 = ink, to the model's input. Raises `EmptyDrawing`."""
-    crop = crop_to_ink(clear_paper(grey, spec.ink_threshold))
+    """Take (H, W) grey levels to the model's input. Raises `EmptyDrawing`."""
+    crop = crop_to_ink(clear_paper(lighten_ink(grey, spec), spec.ink_threshold))
     final = center_by_mass(resize_to_fit(crop, spec.fit_size), spec.frame_size)
     return PreparedDigit(crop, final, scale_levels(final, spec.divisor))
 
@@ -110,6 +112,32 @@ def flatten_alpha(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
 
 
+def lighten_ink(grey: GreyImage, spec: PreprocessingSpec) -> GreyImage:
+    """Turn dark ink on light paper into light ink on paper of level 0, where the spec asks for it; else change nothing.
+
+    Light falls on paper and ink alike, so what counts is how much darker than the paper a pixel is, as a share:
+    paper becomes 0 whatever its level, and what is lighter still, too; black becomes 255.
+    """
+    if spec.polarity == "light_on_dark" or not has_light_corners(grey):
+        return grey
+    paper = np.median(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
+    if paper <= LIGHT:
+        return grey
+    darkness = (paper - np.arange(256)) * (255 / paper)
+    return np.take(darkness.clip(0).round().astype(np.uint8), grey)
+
+
+def has_light_corners(grey: GreyImage) -> bool:
+    """Say whether at least three of the four corners are light.
+
+    Light ink on dark paper that is cropped without a margin can lie along most of the border, as an upright 1 does,
+    but its round ends leave corners dark. So the border's median does not decide alone, and for a drawing of the page
+    it is not even looked at. An image that is light all over is blank paper.
+    """
+    corners = (grey.item(0, 0), grey.item(0, -1), grey.item(-1, 0), grey.item(-1, -1))
+    return sorted(corners)[1] > LIGHT
+
+
 def clear_paper(grey: GreyImage, ink_threshold: int) -> GreyImage:
     """Set every level below the threshold to 0."""
     return np.where(grey < ink_threshold, np.uint8(0), grey)
@@ -119,7 +147,7 @@ def crop_to_ink(grey: GreyImage) -> GreyImage:
     """Cut to the tight bounding box of all levels above 0. Raises `EmptyDrawing` where there are none."""
     box = Image.fromarray(grey).getbbox()
     if box is None:
-        raise EmptyDrawing("the image holds no ink: draw light strokes on a dark ground")
+        raise EmptyDrawing("the image holds no ink that stands out from its ground")
     left, top, right, bottom = box
     return grey[top:bottom, left:right]
 

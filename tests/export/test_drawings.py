@@ -46,6 +46,11 @@ def deep(grey: Grey) -> Image.Image:
     return Image.fromarray(grey.astype(np.uint16) * 257)
 
 
+def dark_on_light(grey: Grey) -> Image.Image:
+    """Grey ink on paper that is not quite white."""
+    return Image.fromarray(np.rint(240 - (grey - PAPER_LEVEL) * (210 / (255 - PAPER_LEVEL))).astype(np.uint8))
+
+
 def palette(grey: Grey) -> Image.Image:
     return Image.fromarray(grey).convert("RGB").quantize(64)
 
@@ -65,6 +70,7 @@ FORMS: dict[str, tuple[str, Callable[[Grey], Image.Image], dict[str, Any]]] = {
     "1-hooked-transparent.png": ("one-hooked", white_on_transparent, {}),
     "2-looped-grey.jpg": ("two-looped", Image.fromarray, {"quality": 90}),
     "3-flat-top-palette.png": ("three-flat-top", palette, {}),
+    "3-dark-on-light.png": ("three-round", dark_on_light, {}),
     "4-closed-grey.gif": ("four-closed", Image.fromarray, {}),
     "5-one-stroke-lossless.webp": ("five-one-stroke", canvas, {"lossless": True}),
     "6-small-cropped.bmp": ("six-round-small", cropped, {}),

@@ -218,9 +218,18 @@ def clear_paper_at_30(grey: np.ndarray, ink_threshold: int) -> np.ndarray:
     return np.where(grey < 30, np.uint8(0), grey)
 
 
+def keep_polarity(grey: np.ndarray, _: Any) -> np.ndarray:
+    return grey
+
+
 @pytest.mark.parametrize(
     ("step", "replacement"),
-    [("resize_to_fit", resize_bilinear), ("clear_paper", clear_paper_at_30), ("center_by_mass", center_by_box)],
+    [
+        ("lighten_ink", keep_polarity),
+        ("clear_paper", clear_paper_at_30),
+        ("resize_to_fit", resize_bilinear),
+        ("center_by_mass", center_by_box),
+    ],
 )
 def test_a_changed_preprocessing_step(
     published: Path, digits: Any, monkeypatch: pytest.MonkeyPatch, step: str, replacement: Callable[..., Any]

@@ -36,8 +36,8 @@ def padded(grey: np.ndarray, top: int, right: int, bottom: int, left: int, level
 
 @given(inked, *[st.integers(0, 80)] * 4, st.integers(0, 19))
 def test_only_the_ink_counts_not_where_it_lies(ink, top, right, bottom, left, paper):
-    expected = prepare_grey(ink)
-    moved = prepare_grey(padded(ink, top, right, bottom, left, paper))
+    expected = prepare_grey(padded(ink, 1, 1, 1, 1))
+    moved = prepare_grey(padded(ink, top + 1, right + 1, bottom + 1, left + 1, paper))
     assert np.array_equal(moved.final, expected.final)
     assert np.array_equal(moved.tensor, expected.tensor)
 
@@ -51,12 +51,74 @@ def test_sending_the_ink_with_a_margin_of_four_pixels_changes_no_bit(ink, x, y):
 
 @given(inked)
 def test_the_tensor_is_what_the_model_was_promised(ink):
-    prepared = prepare_grey(ink)
+    prepared = prepare_grey(padded(ink, 1, 1, 1, 1))
     assert prepared.tensor.shape == (28, 28, 1)
     assert prepared.tensor.dtype == np.float32
     assert prepared.tensor.min() >= 0
     assert prepared.tensor.max() <= 1
     assert np.array_equal(prepared.tensor[..., 0], prepared.final.astype(np.float32) / np.float32(255))
+
+
+@given(inked, st.integers(0, 80), st.integers(0, 80), st.integers(128, 255))
+def test_dark_ink_on_light_paper_is_the_same_drawing_wherever_it_lies(ink, top, left, paper):
+    """Light paper of any level; ink down to black; a crop to the ink and its margin of four pixels."""
+    dark = (255 - ink).astype(np.uint8)
+    canvas = prepared_or_nothing(padded(dark, top + 4, 90 - left, 90 - top, left + 4, paper))
+    cropped = prepared_or_nothing(padded(dark, 4, 4, 4, 4, paper))
+    assert np.array_equal(canvas, cropped)
+
+
+def prepared_or_nothing(grey: np.ndarray) -> np.ndarray:
+    try:
+        return prepare_grey(grey).final
+    except EmptyDrawing:
+        return np.empty(0)
+
+
+@given(inked)
+def test_a_negative_gives_the_tensor_of_the_drawing(ink):
+    canvas = padded(ink, 4, 4, 4, 4)
+    assert np.array_equal(prepare_grey(255 - canvas).final, prepare_grey(canvas).final)
+
+
+@given(inked, *[st.integers(1, 80)] * 4, st.integers(0, 19))
+def test_light_ink_on_dark_paper_is_never_turned_over(ink, top, right, bottom, left, paper):
+    canvas = padded(ink, top, right, bottom, left, paper)
+    assert np.array_equal(prepare_grey(canvas).final, prepare_grey(canvas, PreprocessingSpec()).final)
+
+
+@pytest.mark.parametrize("paper", [128, 200, 255])
+def test_paper_that_is_not_white_vanishes_and_black_is_full_ink(paper):
+    grey = np.full((60, 60), paper, np.uint8)
+    grey[1:4] -= paper // 15
+    grey[20:50, 25:30] = 0
+    crop = prepare_grey(grey).crop
+    assert crop.shape == (30, 5)
+    assert crop.min() == 255
+
+
+def test_an_upright_stroke_cropped_without_a_margin_stays_ink():
+    disk = np.hypot(*np.mgrid[-10:10, -10:10] + 0.5) < 10
+    stroke = np.concatenate([disk[:10], np.ones((160, 20), bool), disk[10:]]) * np.uint8(255)
+    assert np.array_equal(prepare_grey(stroke).final, prepare_grey(padded(stroke, 4, 4, 4, 4)).final)
+
+
+def test_a_thumb_in_one_corner_of_a_photograph_changes_nothing():
+    grey = np.full((60, 60), 230, np.uint8)
+    grey[20:50, 25:30] = 10
+    grey[50:, :8] = 60
+    assert prepare_grey(grey).crop.shape == (40, 30)
+
+
+def test_blank_white_paper_is_an_empty_drawing():
+    with pytest.raises(EmptyDrawing, match="no ink"):
+        prepare_grey(np.full((280, 280), 250, np.uint8))
+
+
+def test_old_models_keep_their_light_on_dark():
+    grey = np.full((60, 60), 255, np.uint8)
+    grey[20:50, 25:30] = 0
+    assert prepare_grey(grey, PreprocessingSpec()).crop.shape == (60, 60)
 
 
 @given(st.binary(max_size=400))
@@ -189,7 +251,7 @@ def test_ink_too_thin_to_survive_scaling_is_an_empty_drawing():
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 280), (280, 1), (2000, 3)])
 def test_extreme_shapes_fill_the_box_and_stay_inside_the_frame(shape):
-    final = prepare_grey(np.full(shape, 255, np.uint8)).final
+    final = prepare_grey(padded(np.full(shape, 255, np.uint8), 1, 1, 1, 1)).final
     rows, columns = np.nonzero(final)
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
 
