@@ -40,6 +40,7 @@ from service.routes.health import health, metrics
 from service.routes.inference_v2 import INFERENCE_HANDLERS
 from service.routes.page import page_handlers
 from service.routes.predict import predict
+from service.routes.read import read
 from service.settings import Settings, load_settings, web_folder
 from service.state import Service
 from service.telemetry import Telemetry
@@ -78,6 +79,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     app = Litestar(
         route_handlers=[
             predict,
+            read,
             feedback_state,
             keep_correction,
             health,

@@ -189,6 +189,63 @@ class PredictResponse(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
 
 
+MAX_CANVAS = 10_000.0
+WrittenCoordinate = Annotated[float, Meta(ge=-MAX_CANVAS, le=2 * MAX_CANVAS)]
+WrittenStroke = Annotated[tuple[tuple[WrittenCoordinate, WrittenCoordinate], ...], Meta(min_length=1)]
+"""Points, x from the left and y from the top; what lies off the canvas is not seen."""
+CanvasSide = Annotated[float, Meta(ge=1, le=MAX_CANVAS)]
+
+
+class ReadRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The JSON body of `POST /read`: an image, or strokes and the size of what they were drawn on."""
+
+    image: str | None = None
+    """In base64, as `PredictRequest` has it."""
+    strokes: tuple[WrittenStroke, ...] | None = None
+    width: CanvasSide = 280.0
+    height: CanvasSide = 280.0
+
+    def __post_init__(self) -> None:
+        if (self.image is None) == (self.strokes is None):
+            raise ValueError("expected either `image` or `strokes`")
+
+
+class ReadStrokes(msgspec.Struct, frozen=True):
+    """Strokes to be read as a number."""
+
+    strokes: tuple[WrittenStroke, ...]
+    width: float
+    height: float
+
+
+class RecognizedDigit(msgspec.Struct, frozen=True, kw_only=True):
+    """One digit of a number."""
+
+    digit: int
+    confidence: Annotated[float, Meta(description="What the model gives it where it stands, whatever is beside it.")]
+    box: Annotated[
+        tuple[float, float, float, float],
+        Meta(description="x, y, width and height of its ink, in the image's pixels or the strokes' units."),
+    ]
+    top_predictions: Annotated[tuple[TopPrediction, ...], Meta(description="Five, in descending order.")]
+
+
+class AlternativeNumber(msgspec.Struct, frozen=True):
+    """Another way to read the drawing."""
+
+    number: str
+    confidence: float
+
+
+class ReadResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of `POST /read`."""
+
+    number: Annotated[str, Meta(description="The digits from left to right, leading zeros kept.")]
+    confidence: Annotated[float, Meta(description="The probability that all of the number is right.")]
+    digits: tuple[RecognizedDigit, ...]
+    alternatives: Annotated[tuple[AlternativeNumber, ...], Meta(description="At most four, in descending order.")]
+
+
 CANVAS_SIZE = 280
 """Side of the square that strokes are drawn on."""
 Coordinate = Annotated[float, Meta(ge=0, le=CANVAS_SIZE)]

@@ -5,7 +5,8 @@
     ├── ImageError                                the picture cannot be read as a digit
     │   ├── UndecodableImage                      not an image, a format that we do not read, or damaged
     │   ├── TooManyPixels                         larger than the pixel cap
-    │   └── EmptyDrawing                          no ink
+    │   ├── EmptyDrawing                          no ink
+    │   └── UnreadableNumber                      no number on one line, or more of it than is read at once
     ├── InvalidTensor                             a tensor request that cannot be read or does not fit the model
     ├── UnsupportedEncoding                       a body compressed in a way that we do not undo
     ├── BodyTooLarge                              a body that grows past the limit when decompressed
@@ -51,6 +52,10 @@ class TooManyPixels(ImageError):
 
 class EmptyDrawing(ImageError):
     """The image holds no ink."""
+
+
+class UnreadableNumber(ImageError):
+    """The drawing is no number on one line, or more of it than is read at once."""
 
 
 class InvalidTensor(LiveDigitError):

@@ -38,6 +38,7 @@ class Metrics:
         )
         self._images = self._counter("images", "Images and tensors classified.", "model", "version")
         self._predictions = self._counter("predictions", "Answers of /predict by digit.", "digit")
+        self._numbers = self._counter("numbers", "Answers of /read by number of digits.", "digits")
         self._confidence = self._histogram("confidence", "Confidence of the answers of /predict.", CONFIDENCE_BUCKETS)
         self._corrections = self._counter("corrections", "Corrections sent by users.", "outcome")
         self._swaps = self._counter("model_loads", "Models loaded while serving.", "outcome")
@@ -63,6 +64,13 @@ class Metrics:
         self.count_images(manifest, 1)
         self._predictions.labels(digit).inc()
         self._confidence.observe(confidence)
+        for stage, duration_s in stages.items():
+            self._stages.labels(stage).observe(duration_s)
+
+    def count_reading(self, manifest: Manifest, digits: int, candidates: int, stages: Mapping[str, float]) -> None:
+        """Count an answer of `/read`, and the pictures that the model was asked about for it."""
+        self.count_images(manifest, candidates)
+        self._numbers.labels(str(digits)).inc()
         for stage, duration_s in stages.items():
             self._stages.labels(stage).observe(duration_s)
 

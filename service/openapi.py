@@ -25,7 +25,7 @@ from litestar.openapi.spec import (
 )
 
 from service.access import PUBLIC
-from service.contract import CANVAS_SIZE, InferenceError, Problem
+from service.contract import CANVAS_SIZE, MAX_CANVAS, InferenceError, Problem
 from service.preprocessing import FORMATS
 
 RAPIDOC = Path(__file__).parent / "vendor/rapidoc-min.js.gz"
@@ -123,15 +123,16 @@ def describe_refusals(kind: type, media_type: str, reasons: dict[str, str]) -> d
     }
 
 
+IMAGE_SCHEMA = Schema(
+    type=OpenAPIType.STRING,
+    description=f"The image in base64, with or without a data-URL prefix: {', '.join(FORMATS)}.",
+)
 PREDICT_SCHEMA = Schema(
     type=OpenAPIType.OBJECT,
     required=["image"],
     additional_properties=False,
     properties={
-        "image": Schema(
-            type=OpenAPIType.STRING,
-            description=f"The image in base64, with or without a data-URL prefix: {', '.join(FORMATS)}.",
-        ),
+        "image": IMAGE_SCHEMA,
         "debug": Schema(type=OpenAPIType.BOOLEAN, default=False, description="Also return what the model saw."),
     },
 )
@@ -144,6 +145,37 @@ FORM_SCHEMA = Schema(
         ),
         "debug": Schema(type=OpenAPIType.STRING, enum=["true", "false"]),
     },
+)
+STROKES_SCHEMA = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["strokes"],
+    additional_properties=False,
+    properties={
+        "strokes": Schema(
+            type=OpenAPIType.ARRAY,
+            description="Strokes in the order in which they were drawn: points, x from the left and y from the top.",
+            items=Schema(
+                type=OpenAPIType.ARRAY,
+                min_items=1,
+                items=Schema(
+                    type=OpenAPIType.ARRAY,
+                    min_items=2,
+                    max_items=2,
+                    items=Schema(type=OpenAPIType.NUMBER, minimum=-MAX_CANVAS, maximum=2 * MAX_CANVAS),
+                ),
+            ),
+        ),
+        **{
+            side: Schema(type=OpenAPIType.NUMBER, minimum=1, maximum=MAX_CANVAS, default=CANVAS_SIZE)
+            for side in ("width", "height")
+        },
+    },
+)
+NUMBER_IMAGE_SCHEMA = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["image"],
+    additional_properties=False,
+    properties={"image": IMAGE_SCHEMA},
 )
 BINARY_SCHEMA = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
 
@@ -249,6 +281,27 @@ class PredictOperation(Operation):
                 schema=Schema(type=OpenAPIType.STRING, enum=["true", "false"]),
             )
         ]
+
+
+@dataclass
+class ReadOperation(Operation):
+    """The forms of body that `/predict` takes, or strokes."""
+
+    def __post_init__(self) -> None:
+        """Describe the body, which the handler reads for itself."""
+        ten = [[[60, 80], [60, 200]], [[150, 90], [110, 140], [150, 190], [190, 140], [150, 90]]]
+        self.request_body = RequestBody(
+            content={
+                JSON: json_body(
+                    Schema(one_of=[NUMBER_IMAGE_SCHEMA, STROKES_SCHEMA]),
+                    seven={"image": SEVEN},
+                    ten={"strokes": ten, "width": CANVAS_SIZE, "height": CANVAS_SIZE},
+                ),
+                "multipart/form-data": OpenAPIMediaType(FORM_SCHEMA),
+                **{f"image/{kind.lower()}": OpenAPIMediaType(BINARY_SCHEMA) for kind in FORMATS},
+            },
+            required=True,
+        )
 
 
 @dataclass

@@ -7,6 +7,7 @@ import time
 from base64 import b64encode
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from service.classifier import Classifier
@@ -47,10 +48,7 @@ def predict_image(
     clock.mark("preprocess")
     probabilities = model.run(prepared.tensor[np.newaxis]).probabilities[0]
     clock.mark("infer")
-    top = tuple(
-        TopPrediction(digits[index], round(float(probabilities[index]), CONFIDENCE_DIGITS))
-        for index in np.argsort(-probabilities, kind="stable")[:TOP_K]
-    )
+    top = rank_labels(probabilities, digits)
     return PredictResponse(
         digit=top[0].digit,
         confidence=top[0].confidence,
@@ -58,6 +56,14 @@ def predict_image(
         cropped_image=png_base64(prepared.crop) if debug else None,
         final_image=png_base64(prepared.final) if debug else None,
         uncertain=bool(probabilities.max() < model.uncertain_below),
+    )
+
+
+def rank_labels(probabilities: NDArray[np.float32], digits: tuple[int, ...]) -> tuple[TopPrediction, ...]:
+    """Give the likeliest digits, in descending order."""
+    return tuple(
+        TopPrediction(digits[index], round(float(probabilities[index]), CONFIDENCE_DIGITS))
+        for index in np.argsort(-probabilities, kind="stable")[:TOP_K]
     )
 
 

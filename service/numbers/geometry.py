@@ -1,0 +1,147 @@
+"""Where atoms lie, which of them may be one digit together, and what their places say about that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from service.errors import UnreadableNumber
+
+MAX_CANDIDATES = 256
+"""Of one drawing. A number of twelve digits written in one stroke each has 12, and 40 where all of them touch."""
+WIDEST = 1.5
+"""Width of a digit put together from several atoms, in line heights; the widest of the pen digits has 1.4."""
+SMALL = 0.5
+"""Longer side of an atom, in line heights, up to which it counts as a mark that belongs to some digit."""
+REACH = 0.2
+"""Gap in x, in line heights, across which two atoms may be one digit: 99.8 % of the pen digits of several strokes have
+none above 0.12."""
+REACH_OF_MARKS = 0.4
+"""The same where one of the two is small."""
+TALL = 0.5
+"""Share of the highest atom's height from which an atom counts for the height of the line."""
+FLATTEST = 0.2
+"""Least height of the line, as a share of the widest atom's width: a dash has next to none of its own."""
+
+
+class Box(NamedTuple):
+    """A rectangle, in the drawing's units."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        """From left to right."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        """From top to bottom."""
+        return self.bottom - self.top
+
+    @property
+    def middle(self) -> float:
+        """The middle's x."""
+        return (self.left + self.right) / 2
+
+
+class Features(NamedTuple):
+    """What is known about a candidate; lengths in line heights. Each has a weight."""
+
+    bias: float
+    certainty: float
+    """Logarithm of the odds that the model gives its likeliest label, within limits."""
+    low: float
+    """By how much it is lower than the line is high."""
+    wide: float
+    """By how much it is wider than `USUAL_WIDTH`."""
+    gap: float
+    """The widest gap in x between its atoms."""
+    overlap: float
+    """How far it shares its stretch of the line with atoms that are not its own."""
+    atoms: float
+    """How many atoms it has beside the first."""
+    joint: float
+    """How it was taken out: of strokes, those written in between; of ink, how much was cut through."""
+
+
+USUAL_WIDTH = 0.8
+CERTAINTY_LIMITS = (-4.0, 8.0)
+
+
+def enclose(boxes: Sequence[Box]) -> Box:
+    """Give the box around boxes."""
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return Box(min(lefts), min(tops), max(rights), max(bottoms))
+
+
+def measure_line(boxes: Sequence[Box]) -> float:
+    """Give the height of the line: the median of the high atoms' heights."""
+    highest = max(box.height for box in boxes)
+    tall = sorted(box.height for box in boxes if box.height >= TALL * highest)
+    return max(tall[len(tall) // 2], FLATTEST * max(box.width for box in boxes), 1e-9)
+
+
+def gap_between(one: Box, other: Box) -> float:
+    """Give the gap in x; negative where they overlap."""
+    return max(one.left, other.left) - min(one.right, other.right)
+
+
+def are_near(one: Box, other: Box, line: float) -> bool:
+    """Tell whether two atoms may be one digit."""
+    is_mark = any(max(box.width, box.height) <= SMALL * line for box in (one, other))
+    return gap_between(one, other) <= line * (REACH_OF_MARKS if is_mark else REACH)
+
+
+def find_near(index: int, boxes: Sequence[Box], line: float) -> int:
+    """Give the atoms that may be one digit with an atom, as bits."""
+    others = (other for other in range(len(boxes)) if other != index)
+    return sum(1 << other for other in others if are_near(boxes[index], boxes[other], line))
+
+
+def propose_groups(boxes: Sequence[Box], line: float, most: int) -> list[int]:
+    """List the sets of at most so many atoms that may be a digit, as bits; first each atom alone.
+
+    The boxes come in the order of their middles. Raises `UnreadableNumber` where there are too many.
+    """
+    near = [find_near(index, boxes, line) for index in range(len(boxes))]
+    groups = {1 << i: (1, near[i], box) for i, box in enumerate(boxes)}
+    queue = list(groups)
+    for group in queue:
+        size, around, box = groups[group]
+        if size == most:
+            continue
+        for index in bits_of(around & ~group & -(group & -group)):
+            larger, grown = group | 1 << index, enclose((box, boxes[index]))
+            if larger in groups or grown.width > WIDEST * line:
+                continue
+            groups[larger] = (size + 1, around | near[index], grown)
+            queue.append(larger)
+            if len(queue) > MAX_CANDIDATES:
+                raise UnreadableNumber(
+                    f"the drawing can be taken apart into digits in more than {MAX_CANDIDATES} places: "
+                    "write one number, its digits side by side"
+                )
+    return queue
+
+
+def bits_of(bits: int) -> list[int]:
+    """List the indices of the bits that are 1."""
+    return [index for index in range(bits.bit_length()) if bits >> index & 1]
+
+
+def widest_gap(boxes: Sequence[Box]) -> float:
+    """Give the widest stretch of x between boxes that none of them covers."""
+    end, widest = min(box.left for box in boxes), 0.0
+    for box in sorted(boxes):
+        widest, end = max(widest, box.left - end), max(end, box.right)
+    return widest
+
+
+def share_of_line(box: Box, others: Sequence[Box]) -> float:
+    """Add up how far each of the others overlaps with a box in x, relative to the narrower of the two."""
+    gaps = ((gap_between(box, other), min(box.width, other.width)) for other in others)
+    return sum(min(1.0, -gap / max(narrower, 1e-9)) for gap, narrower in gaps if gap < 0)

@@ -1,0 +1,168 @@
+"""Ink taken apart: connected pieces, and where one is too wide for a digit, the parts between seams."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from service.errors import UnreadableNumber
+from service.numbers.components import Components, Labels, Mask, label_components
+from service.numbers.geometry import Box, bits_of, enclose, measure_line, propose_groups
+from service.numbers.pieces import Pieces
+from service.numbers.seams import Seam, find_seams
+from service.preprocessing import GreyImage, clear_paper, crop_to_ink
+
+MAX_ATOMS = 48
+"""Of one picture: twelve digits of four."""
+ATOMS_PER_DIGIT = 5
+WIDE = 0.85
+"""Width, in line heights, from which a piece may be several digits."""
+SPECK = 0.06
+"""Longer side of ink, in line heights, below which it is dirt."""
+MAX_SIDE = 1200
+"""Longer side of the ink, in pixels, above which the picture is scaled down: twelve digits of a hundred pixels."""
+
+
+class Atom(NamedTuple):
+    """A piece of ink that is not taken apart any further."""
+
+    box: Box
+    label: int
+    """Of its pixels."""
+    component: int
+    part: int
+    """Its place among the parts of the component."""
+    costs: tuple[float, float]
+    """Ink crossed by the seams to its left and to its right, in line heights; 0 where there is none."""
+
+
+class Ink(NamedTuple):
+    """A picture's ink, cropped, and scaled down where it was huge."""
+
+    grey: GreyImage
+    left: int
+    top: int
+    """Where it lay, in the picture's pixels."""
+    factor: int
+    """By how much it was scaled down."""
+
+
+def take_image_apart(grey: GreyImage, ink_threshold: int) -> Pieces:
+    """Take (H, W) grey levels, 0 = paper, to candidates. Raises `EmptyDrawing` or `UnreadableNumber`."""
+    ink = find_ink(grey, ink_threshold)
+    components = label_components(ink.grey > 0)
+    numbers, line = find_pieces(components)
+    labels = components.labels.copy()
+    atoms = sorted(cut_pieces(ink.grey, labels, components, numbers, line), key=lambda atom: atom.box.middle)
+    refuse_too_many(len(atoms))
+    boxes = tuple(atom.box for atom in atoms)
+    groups = propose_groups(boxes, line, ATOMS_PER_DIGIT)
+
+    def members(group: int) -> list[Atom]:
+        return [atoms[index] for index in bits_of(group)]
+
+    def draw(group: int) -> GreyImage:
+        return draw_atoms(ink.grey, labels, members(group))
+
+    def frame(group: int) -> Box:
+        return place_box(enclose([atom.box for atom in members(group)]), ink)
+
+    return Pieces(boxes, line, tuple(groups), tuple(sum_costs(members(group)) for group in groups), draw, frame)
+
+
+def find_ink(grey: GreyImage, ink_threshold: int) -> Ink:
+    """Crop to the ink, and scale it down where it is huge. Raises `EmptyDrawing`."""
+    cleared = clear_paper(grey, ink_threshold)
+    crop = crop_to_ink(cleared)
+    left, top, *_ = Image.fromarray(cleared).getbbox() or (0, 0)
+    factor = math.ceil(max(crop.shape) / MAX_SIDE)
+    if factor > 1:
+        crop = clear_paper(np.asarray(Image.fromarray(crop).reduce(factor)), ink_threshold)
+    return Ink(crop, left, top, factor)
+
+
+def find_pieces(components: Components) -> tuple[list[int], float]:
+    """Give the numbers of the components that are more than dirt, and the height of the line."""
+    boxes = [Box(*map(float, box)) for box in components.boxes]
+    line = measure_line(boxes)
+    kept = [number for number, box in enumerate(boxes, 1) if max(box.width, box.height) >= SPECK * line]
+    refuse_too_many(len(kept))
+    return kept, line
+
+
+def refuse_too_many(count: int) -> None:
+    """Count pieces. Raises `UnreadableNumber`."""
+    if count > MAX_ATOMS:
+        raise UnreadableNumber(
+            f"the picture has {count} pieces of ink, more than the {MAX_ATOMS} of a number of twelve digits: "
+            "crop it to one number"
+        )
+
+
+def cut_pieces(
+    grey: GreyImage, labels: Labels, components: Components, numbers: Sequence[int], line: float
+) -> Iterator[Atom]:
+    """Cut what is too wide for a digit, writing the parts' labels over those of the piece."""
+    free = len(components.boxes) + 1
+    for number in numbers:
+        left, top, right, bottom = components.boxes[number - 1].tolist()
+        whole = Atom(Box(left, top, right, bottom), number, number, 0, (0.0, 0.0))
+        if right - left < WIDE * line:
+            yield whole
+            continue
+        own = labels[top:bottom, left:right] == number
+        seams = find_seams(np.where(own, grey[top:bottom, left:right], np.uint8(0)), line)
+        parts = number_parts(own, seams)
+        labels[top:bottom, left:right][own] = free + parts[own]
+        yield from list_parts(parts, own, whole, seams, free)
+        free += len(seams) + 1
+
+
+def number_parts(own: Mask, seams: Sequence[Seam]) -> Labels:
+    """Say of each pixel of a piece how many seams lie to its left."""
+    x = np.arange(own.shape[1]) + 0.5
+    parts = np.zeros(own.shape, np.int32)
+    for seam in seams:
+        parts += x >= seam.places[:, np.newaxis]
+    return parts
+
+
+def list_parts(parts: Labels, own: Mask, whole: Atom, seams: Sequence[Seam], free: int) -> Iterator[Atom]:
+    """Describe the parts of a piece that hold any ink."""
+    costs = [0.0, *(seam.cost for seam in seams), 0.0]
+    for part in range(len(seams) + 1):
+        inside = own & (parts == part)
+        bounds = Image.fromarray(inside).getbbox()
+        if bounds:
+            left, top, right, bottom = bounds
+            x, y = whole.box.left, whole.box.top
+            box = Box(x + left, y + top, x + right, y + bottom)
+            yield Atom(box, free + part, whole.component, part, (costs[part], costs[part + 1]))
+
+
+def draw_atoms(grey: GreyImage, labels: Labels, atoms: Sequence[Atom]) -> GreyImage:
+    """Show some atoms alone, cropped to their box."""
+    left, top, right, bottom = map(int, enclose([atom.box for atom in atoms]))
+    shown = np.isin(labels[top:bottom, left:right], [atom.label for atom in atoms])
+    return np.where(shown, grey[top:bottom, left:right], np.uint8(0))
+
+
+def sum_costs(atoms: Sequence[Atom]) -> float:
+    """Add up the ink that the seams cross between some atoms and the rest of their pieces."""
+    present = {(atom.component, atom.part) for atom in atoms}
+    return sum(
+        cost
+        for atom in atoms
+        for cost, neighbour in zip(atom.costs, (atom.part - 1, atom.part + 1), strict=True)
+        if (atom.component, neighbour) not in present
+    )
+
+
+def place_box(box: Box, ink: Ink) -> Box:
+    """Take a box back to the picture's pixels."""
+    left, top, right, bottom = (value * ink.factor for value in box)
+    return Box(left + ink.left, top + ink.top, right + ink.left, bottom + ink.top)

@@ -1,0 +1,123 @@
+"""Strokes taken apart: each is an atom, and those near each other may be one digit.
+
+Ink that touches need not be cut, because strokes are known apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from service.errors import EmptyDrawing, UnreadableNumber
+from service.numbers.geometry import Box, bits_of, enclose, measure_line, propose_groups
+from service.numbers.pieces import Pieces
+from service.preprocessing import GreyImage
+from service.rendering import PEN_WIDTH, Stroke, render_strokes
+
+STROKES_PER_DIGIT = 4
+MAX_STROKES = 48
+"""Twelve digits of four strokes each."""
+MAX_LENGTH = 300.0
+"""Of all strokes together, in line heights; twelve digits take about 50."""
+DRAWN_SIZE = 96
+"""Side of the square in which a candidate is drawn: three times what the model sees."""
+DRAWN_LENGTH = 74.0
+"""Longer side of a candidate in it."""
+DRAWN_PEN = 10.0
+FINEST_STEP = 0.01
+"""Points closer to each other than this, in line heights, are one to the eye."""
+
+
+class Canvas(NamedTuple):
+    """The size of what was drawn on, in the strokes' units."""
+
+    width: float
+    height: float
+
+
+def take_strokes_apart(strokes: Sequence[Stroke], canvas: Canvas) -> Pieces:
+    """Take strokes, (n, 2) x and y, to candidates. Raises `EmptyDrawing` or `UnreadableNumber`."""
+    seen = [stroke for stroke in strokes if is_seen(stroke, canvas)]
+    refuse_too_much(seen)
+    bounds = [bound_stroke(stroke) for stroke in seen]
+    order = sorted(range(len(seen)), key=lambda index: bounds[index].middle)
+    boxes = tuple(bounds[index] for index in order)
+    line = measure_line(boxes)
+    refuse_too_long(seen, line)
+    thinned = [thin_out(seen[index], FINEST_STEP * line) for index in order]
+    groups = propose_groups(boxes, line, STROKES_PER_DIGIT)
+
+    def draw(group: int) -> GreyImage:
+        return draw_group([thinned[index] for index in bits_of(group)])
+
+    def frame(group: int) -> Box:
+        return add_pen(enclose([boxes[index] for index in bits_of(group)]), canvas)
+
+    joints = tuple(count_between([order[index] for index in bits_of(group)]) for group in groups)
+    return Pieces(boxes, line, tuple(groups), joints, draw, frame)
+
+
+def is_seen(stroke: Stroke, canvas: Canvas) -> bool:
+    """Tell whether any of a stroke lies on the canvas."""
+    return bool(((stroke >= 0) & (stroke <= canvas)).all(axis=1).any())
+
+
+def refuse_too_much(strokes: Sequence[Stroke]) -> None:
+    """Count strokes. Raises `EmptyDrawing` or `UnreadableNumber`."""
+    if not strokes:
+        raise EmptyDrawing("there are no strokes on the canvas: draw a number")
+    if len(strokes) > MAX_STROKES:
+        raise UnreadableNumber(
+            f"there are {len(strokes)} strokes, more than the {MAX_STROKES} that a number of twelve digits may take"
+        )
+
+
+def refuse_too_long(strokes: Sequence[Stroke], line: float) -> None:
+    """Measure the way of the pen. Raises `UnreadableNumber`."""
+    length = sum(float(np.hypot(*np.diff(stroke, axis=0).T).sum()) for stroke in strokes) / line
+    if length > MAX_LENGTH:
+        raise UnreadableNumber(
+            f"the strokes are {length:,.0f} times as long as the line is high, more than the {MAX_LENGTH:.0f} of any "
+            "number: this is a scribble"
+        )
+
+
+def bound_stroke(stroke: Stroke) -> Box:
+    """Give the box around the points."""
+    return Box(*stroke.min(axis=0).tolist(), *stroke.max(axis=0).tolist())
+
+
+def thin_out(stroke: Stroke, step: float) -> Stroke:
+    """Leave out points that lie within a step of the way behind one that is kept, never the ends."""
+    way = np.hypot(*np.diff(stroke, axis=0).T).cumsum()
+    kept = np.ones(len(stroke), bool)
+    kept[1:-1] = np.diff((way / step).astype(np.int64)) > 0
+    return stroke[kept]
+
+
+def draw_group(strokes: Sequence[Stroke]) -> GreyImage:
+    """Draw strokes as large as the square allows, with the pen that the model reads best at that size."""
+    points = np.concatenate(strokes)
+    low, high = points.min(axis=0), points.max(axis=0)
+    scale = DRAWN_LENGTH / max(float((high - low).max()), 1e-9)
+    return render_strokes(
+        [(stroke - (low + high) / 2) * scale + DRAWN_SIZE / 2 for stroke in strokes], DRAWN_PEN, DRAWN_SIZE
+    )
+
+
+def count_between(places: Sequence[int]) -> float:
+    """Count the strokes that were written between those of a group."""
+    return max(places) - min(places) + 1 - len(places)
+
+
+def add_pen(box: Box, canvas: Canvas) -> Box:
+    """Widen a box by half the pen that the page draws with, as far as the canvas reaches."""
+    half = PEN_WIDTH / 2
+    return Box(
+        max(box.left - half, 0.0),
+        max(box.top - half, 0.0),
+        min(box.right + half, canvas.width),
+        min(box.bottom + half, canvas.height),
+    )
