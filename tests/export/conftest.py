@@ -29,6 +29,22 @@ class Exported(NamedTuple):
     contest: Any
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--zoo-table", help="write the zoo's figures to this file, in Markdown")
+
+
+@pytest.fixture(scope="session")
+def zoo_rows(request: pytest.FixtureRequest) -> Iterator[list[tuple[object, ...]]]:
+    """Model, seed, nodes, errors in eps, verdict and seconds of each comparison."""
+    rows: list[tuple[object, ...]] = []
+    yield rows
+    if path := request.config.getoption("--zoo-table", None):
+        head = ("Model", "Seed", "Nodes", "ONNX Runtime, eps", "TensorFlow, eps", "Verdict", "Seconds")
+        table = [head, ("---",) * len(head), *sorted(rows)]
+        lines = [f"| {' | '.join(map(str, row))} |\n" for row in table]
+        Path(path).write_text("".join(lines), encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def zoo() -> ModuleType:
     """The builders of `zoo.py`."""

@@ -2,11 +2,13 @@
 
 `LIVEDIGIT_ZOO_SEEDS` sets how many random initializations of each model are tried, `LIVEDIGIT_ZOO_FIRST_SEED` the
 first of them; CI tries 20 at night. The large models take half a minute each and run where `CI` is set.
+`--zoo-table FILE` keeps the figures.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +26,8 @@ pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
+
+Rows = list[tuple[object, ...]]
 
 FIRST_SEED = int(os.environ.get("LIVEDIGIT_ZOO_FIRST_SEED", "0"))
 SEEDS = range(FIRST_SEED, FIRST_SEED + int(os.environ.get("LIVEDIGIT_ZOO_SEEDS", "1")))
@@ -83,6 +87,14 @@ def export_and_compare(
     return report, [node.op_type for node in converted.model.graph.node]
 
 
+def export_in_zoo(zoo: ModuleType, rows: Rows, name: str, seed: int, folder: Path) -> tuple[ParityReport, list[str]]:
+    start = time.monotonic()
+    report, operators = export_and_compare(zoo, name, seed, folder)
+    eps = (f"{report.differences.onnx_eps:.1f}", f"{report.differences.tensorflow_eps:.1f}")
+    rows.append((name, seed, len(operators), *eps, report.verdict, f"{time.monotonic() - start:.1f}"))
+    return report, operators
+
+
 def test_every_builder_is_listed(zoo: ModuleType) -> None:
     assert [builder.__name__ for builder in zoo.SMALL] == sorted(builder.__name__ for builder in zoo.SMALL)
     assert tuple(builder.__name__ for builder in zoo.SMALL) == SMALL
@@ -91,8 +103,10 @@ def test_every_builder_is_listed(zoo: ModuleType) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", SMALL)
-def test_a_small_model_is_exported_and_agrees(zoo: ModuleType, tmp_path: Path, name: str, seed: int) -> None:
-    report, operators = export_and_compare(zoo, name, seed, tmp_path)
+def test_a_small_model_is_exported_and_agrees(
+    zoo: ModuleType, zoo_rows: Rows, tmp_path: Path, name: str, seed: int
+) -> None:
+    report, operators = export_in_zoo(zoo, zoo_rows, name, seed, tmp_path)
     assert report.verdict == "agree", report.summary
     assert report.inputs[-1].name == "near-ties"
     if name not in NEED_SHAPES:
@@ -102,8 +116,10 @@ def test_a_small_model_is_exported_and_agrees(zoo: ModuleType, tmp_path: Path, n
 @pytest.mark.skipif(not os.environ.get("CI"), reason="large models run in CI")
 @pytest.mark.parametrize("seed", SEEDS[:2])
 @pytest.mark.parametrize("name", LARGE)
-def test_a_large_model_is_exported_and_agrees(zoo: ModuleType, tmp_path: Path, name: str, seed: int) -> None:
-    report, _ = export_and_compare(zoo, name, seed, tmp_path)
+def test_a_large_model_is_exported_and_agrees(
+    zoo: ModuleType, zoo_rows: Rows, tmp_path: Path, name: str, seed: int
+) -> None:
+    report, _ = export_in_zoo(zoo, zoo_rows, name, seed, tmp_path)
     assert report.verdict == "agree", report.summary
 
 
