@@ -33,8 +33,8 @@ export: $(VENV)/.dev ## Convert and publish a SavedModel (ARGS="artifacts/saved_
 verify: $(VENV)/.dev ## Hold the committed ONNX model against TensorFlow
 	$(BIN)/livedigit verify artifacts/saved_models/digits/1 artifacts/models/digits/1/model.onnx $(ARGS)
 
-bench: $(VENV)/.dev ## Measure start and size, or what ARGS names (ARGS="resilience soak", ARGS=--help)
-	$(BIN)/python -m benchmarks $(or $(ARGS),footprint --install)
+bench: $(VENV)/.dev browser ## Compare with other servers and renew the README's table, or what ARGS names (ARGS=--help)
+	$(BIN)/python -m benchmarks $(or $(ARGS),speed --publish --json reports/speed.json)
 
 screenshot: $(VENV)/.dev browser ## Take the README's picture of the page anew
 	$(BIN)/python -m pytest tests/e2e/test_page.py -k screenshot --screenshot=.github/screenshot.png
@@ -42,16 +42,17 @@ screenshot: $(VENV)/.dev browser ## Take the README's picture of the page anew
 wheel: $(VENV)/.dev ## Build dist/livedigit-*.whl, page and model included
 	$(BIN)/python -m build --wheel
 
-lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml
+lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml, and those of the contenders of the benchmark
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 --extra dev -o requirements/dev.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 -c requirements/dev.txt -o requirements/serve.txt pyproject.toml
+	for needs in benchmarks/contenders/requirements/*.in; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 -c requirements/serve.txt -o $${needs%.in}.txt $$needs || exit 1; done
 
 browser: ## Install Debian's Chromium for the browser tests, where that is possible
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	  || echo "chromium is missing and cannot be installed without root: the browser tests will be skipped"
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .bench dist .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv --clear $(VENV); }

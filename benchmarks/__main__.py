@@ -6,6 +6,9 @@ import click
 
 from benchmarks.footprint import footprint
 from benchmarks.resilience.cli import resilience
+from benchmarks.speed.cli import speed
+from benchmarks.speed.profile import profile
+from benchmarks.speed.scaling import scaling
 from benchmarks.variants import variants
 
 
@@ -16,6 +19,9 @@ def benchmarks() -> None:
 
 benchmarks.add_command(footprint)
 benchmarks.add_command(resilience)
+benchmarks.add_command(speed)
+benchmarks.add_command(profile)
+benchmarks.add_command(scaling)
 benchmarks.add_command(variants)
 
 if __name__ == "__main__":

@@ -7,12 +7,17 @@ import itertools
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from benchmarks.client import Client, Fault, Outcome
 
 OK = 200
 SERVICE_UNAVAILABLE = 503
+TIMER_S = 0.002
+"""What an event loop's timers may be late by: uvloop counts whole milliseconds."""
+
+Check = Callable[[int, bytes], bool]
+"""Whether a body is the right answer to the request with this index."""
 
 
 class Tally:
@@ -21,6 +26,8 @@ class Tally:
     def __init__(self) -> None:
         self.statuses: Counter[int] = Counter()
         self.faults: Counter[Fault] = Counter()
+        self.wrong = 0
+        """How many answers with status 200 said something wrong; only counted where a load is given a check."""
         self.latencies_s: list[float] = []
         """Of every complete answer."""
         self.refusals_s: list[float] = []
@@ -73,10 +80,13 @@ def quantile_ms(latencies_s: Sequence[float], quantile: float) -> float:
 class Load:
     """Clients that send until they are told to stop."""
 
-    def __init__(self, port: int, requests: Sequence[bytes], clients: int, fresh_every: int = 0) -> None:
+    def __init__(
+        self, port: int, requests: Sequence[bytes], clients: int, fresh_every: int = 0, check: Check | None = None
+    ) -> None:
         """Every `fresh_every`-th client opens a connection per request; 0: none does."""
         self.tally = Tally()
-        self._requests: Iterator[bytes] = itertools.cycle(requests)
+        self._requests: Iterator[tuple[int, bytes]] = itertools.cycle(enumerate(requests))
+        self._check = check
         self._clients = [
             Client(port, keep_alive=not (fresh_every and index % fresh_every == 0)) for index in range(clients)
         ]
@@ -91,32 +101,49 @@ class Load:
         await asyncio.gather(*(self._repeat(client, until_refused) for client in self._clients))
         return self._finished()
 
-    async def pace(self, rate: float, duration_s: float) -> Tally:
-        """Send at a rate, whatever the answers take; a latency counts from when its request was due."""
+    async def pace(self, rate: float, duration_s: float, awake_s: float = 0.0) -> Tally:
+        """Send at a rate, whatever the answers take; a latency counts from when its request was due.
+
+        Before each request a client stays awake for `awake_s`, where a timer would be too late and the core is its own.
+        """
         started = time.perf_counter()
         due = (started + index / rate for index in range(int(rate * duration_s)))
-        await asyncio.gather(*(self._follow(client, due) for client in self._clients))
+        await asyncio.gather(*(self._follow(client, due, awake_s) for client in self._clients))
         return self._finished()
 
     async def _repeat(self, client: Client, until_refused: bool) -> None:
         while not self._stopped:
-            outcome = await client.send(next(self._requests))
+            outcome = await self._send(client)
             self.tally.add(outcome)
             if until_refused and outcome.fault is not None:
                 return
 
-    async def _follow(self, client: Client, due: Iterator[float]) -> None:
+    async def _follow(self, client: Client, due: Iterator[float], awake_s: float) -> None:
         for moment in due:
             if self._stopped:
                 return
-            await asyncio.sleep(max(0.0, moment - time.perf_counter()))
-            outcome = await client.send(next(self._requests))
+            await wait_until(moment, awake_s)
+            outcome = await self._send(client)
             self.tally.add(outcome._replace(latency_s=outcome.ended - moment))
+
+    async def _send(self, client: Client) -> Outcome:
+        index, request = next(self._requests)
+        outcome = await client.send(request)
+        if self._check is not None and outcome.status == OK:
+            self.tally.wrong += not self._check(index, outcome.body)
+        return outcome
 
     def _finished(self) -> Tally:
         for client in self._clients:
             client.close()
         return self.tally
+
+
+async def wait_until(moment: float, awake_s: float) -> None:
+    """Wait for a moment on the clock of `time.perf_counter`, the last `awake_s` of it without sleeping."""
+    await asyncio.sleep(max(0.0, moment - time.perf_counter() - awake_s))
+    while time.perf_counter() < moment:
+        await asyncio.sleep(0)
 
 
 async def hammer_for(load: Load, duration_s: float) -> Tally:

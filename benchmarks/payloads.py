@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import io
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from PIL import Image, ImageDraw
@@ -60,15 +62,15 @@ def infer_requests(name: str = "digits") -> list[bytes]:
     return [infer_request(name, tensor.tobytes()) for tensor in tensors()]
 
 
-def infer_request(name: str, raw: bytes) -> bytes:
-    """Write an inference request with one binary tensor."""
+def infer_request(name: str, raw: bytes, images: int = 1, outputs: Sequence[Mapping[str, Any]] = ()) -> bytes:
+    """Write an inference request with one binary tensor of prepared images; without outputs, for all in JSON."""
     described = {
         "name": "image",
-        "shape": [1, 28, 28, 1],
+        "shape": [images, 28, 28, 1],
         "datatype": "FP32",
         "parameters": {"binary_data_size": len(raw)},
     }
-    header = msgspec.json.encode({"inputs": [described]})
+    header = msgspec.json.encode({"inputs": [described], **({"outputs": outputs} if outputs else {})})
     return post(
         f"/v2/models/{name}/infer",
         "application/octet-stream",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 import sys
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -25,6 +27,8 @@ class Figure(msgspec.Struct, frozen=True):
     target: str = ""
     """In words; empty where the figure is for information."""
     passed: bool = True
+    spread: tuple[float, float] | None = None
+    """The lowest and the highest of several measurements, whose median is `value`."""
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +56,14 @@ def at_most(name: str, value: float, most: float, unit: str = "") -> Figure:
     return Figure(name, value, unit, f"<= {most:,g}", value <= most)
 
 
+def spread_over(
+    judge: Callable[[str, float, float, str], Figure], name: str, values: Sequence[float], bound: float, unit: str = ""
+) -> Figure:
+    """Judge the median of several measurements by `at_least` or `at_most`."""
+    figure = judge(name, statistics.median(values), bound, unit)
+    return msgspec.structs.replace(figure, spread=(min(values), max(values)))
+
+
 def make_report(scenario: str, figures: list[Figure]) -> Report:
     """Add the verdict and the surroundings."""
     return Report(
@@ -70,11 +82,21 @@ def make_report(scenario: str, figures: list[Figure]) -> Report:
 
 def publish(scenario: str, figures: list[Figure], json_file: Path | None) -> NoReturn:
     """Print the table, write the JSON, and exit: 0 where every target is met, else 1."""
-    report = make_report(scenario, figures)
+    publish_report(make_report(scenario, figures), json_file)
+
+
+def publish_report(report: Report, json_file: Path | None) -> NoReturn:
+    """Do as `publish` does, with a report that says more than figures."""
     Console().print(as_table(report))
     if json_file is not None:
-        json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+        write_report(report, json_file)
     sys.exit(0 if report.passed else 1)
+
+
+def write_report(report: Report, json_file: Path) -> None:
+    """Write it for programs, and for those who want to judge it anew."""
+    json_file.parent.mkdir(parents=True, exist_ok=True)
+    json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
 def as_table(report: Report) -> Table:
@@ -86,6 +108,20 @@ def as_table(report: Report) -> Table:
     table.add_column("target", justify="right")
     table.add_column("verdict")
     for figure in report.figures:
-        verdict = "" if not figure.target else "met" if figure.passed else "MISSED"
-        table.add_row(figure.name, f"{figure.value:,.6g} {figure.unit}".strip(), figure.target, verdict)
+        table.add_row(figure.name, as_text(figure), figure.target, verdict(figure))
     return table
+
+
+def as_text(figure: Figure) -> str:
+    """Write value, spread and unit."""
+    if figure.spread is None:
+        return f"{figure.value:,.6g} {figure.unit}".strip()
+    low, high = figure.spread
+    return f"{figure.value:,.3g} ({low:,.3g} to {high:,.3g}) {figure.unit}".strip()
+
+
+def verdict(figure: Figure) -> str:
+    """Say in a word whether the target is met."""
+    if not figure.target:
+        return ""
+    return "met" if figure.passed else "MISSED"
