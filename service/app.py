@@ -68,14 +68,16 @@ UNTOLD = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR})
 """Statuses whose reason is for the log and not for the client."""
 
 
-def create_app(settings: Settings | None = None) -> Litestar:
-    """Build the application; without settings, from the environment.
+def create_app(settings: Settings | None = None, models: ModelStore | None = None) -> Litestar:
+    """Build the application; without settings, from the environment; without models, with those that it loads.
 
     Raises `UsageError` for a bad setting, `ArtifactError` or `ModelNotFound` for a model that cannot be served.
     """
     settings = load_settings() if settings is None else settings
-    service = create_service(settings)
-    service.models.load()
+    if models is None:
+        models = ModelStore(settings)
+        models.load()
+    service = create_service(settings, models)
     app = Litestar(
         route_handlers=[
             predict,
@@ -104,12 +106,13 @@ def create_app(settings: Settings | None = None) -> Litestar:
     return app
 
 
-def create_service(settings: Settings) -> Service:
+def create_service(settings: Settings, models: ModelStore) -> Service:
     """Make what the handlers share."""
     figures = Metrics()
+    models.report_to(figures)
     return Service(
         settings=settings,
-        models=ModelStore(settings, figures),
+        models=models,
         workroom=Workroom(settings.max_inflight, settings.max_queue, settings.request_timeout_s, figures.set_pending),
         metrics=figures,
         corrections=open_corrections(settings),

@@ -26,6 +26,7 @@ from service.settings import (
     variable_name,
     without_secrets,
 )
+from service.startup import begin_start
 
 if TYPE_CHECKING:
     from service.classifier import Classifier
@@ -139,6 +140,7 @@ def serve(print_config: bool, **options: Any) -> None:
     if print_config:
         click.echo(msgspec.json.format(msgspec.json.encode(without_secrets(settings)), indent=2))
         return
+    begin_start()
     from service.server import serve as run
 
     run(settings)

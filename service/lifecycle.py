@@ -15,16 +15,10 @@ import uvicorn
 from litestar import Litestar
 
 from service.door import see_everybody_out
+from service.startup import SWITCH_INTERVAL_S, end_start
 from service.state import Service
 
 logger = logging.getLogger(__name__)
-
-SWITCH_INTERVAL_S = 0.0005
-"""How long the thread that answers may keep the interpreter from the thread that infers.
-
-An inference gives the interpreter up and takes it back several times. With Python's 5 ms a server that is busy refusing
-hardly infers any more (measured by `python -m benchmarks resilience overload`).
-"""
 
 
 @asynccontextmanager
@@ -37,6 +31,7 @@ async def run_service(app: Litestar) -> AsyncIterator[None]:
     if threading.current_thread() is threading.main_thread():
         drain_before_exit(service, loop)
         loop.add_signal_handler(signal.SIGHUP, refresher.start)
+    end_start()
     poller = asyncio.create_task(refresher.poll(service.settings.model_poll_s))
     try:
         yield

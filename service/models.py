@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from service.artifacts import choose_version, list_versions, load_classifier
 from service.classifier import Classifier
 from service.errors import LiveDigitError, ModelNotFound, ModelUnavailable, UnknownModel
-from service.metrics import Metrics
 from service.settings import Settings, models_folder
+
+if TYPE_CHECKING:
+    from service.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ class VersionState(NamedTuple):
 class ModelStore:
     """Finds, loads, hands out and replaces the served model."""
 
-    def __init__(self, settings: Settings, metrics: Metrics | None = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.name = settings.model_name
         self.current: Classifier | None = None
         self.loaded: dict[int, Classifier] = {}
@@ -34,8 +36,14 @@ class ModelStore:
         self._folder: Path = models_folder(settings)
         self._wanted = settings.model_version
         self._keep = settings.loaded_versions
-        self._metrics = metrics
+        self._metrics: Metrics | None = None
         self._refused: dict[int, str] = {}
+
+    def report_to(self, metrics: Metrics) -> None:
+        """Say there from now on which model answers, and how loading goes."""
+        self._metrics = metrics
+        if self.current is not None:
+            metrics.set_model(None, self.current.manifest)
 
     def load(self) -> None:
         """Load the version to serve and a few others; where there is none at all, stay empty and say so.

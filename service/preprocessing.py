@@ -16,7 +16,15 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+
+# Pillow knows the other formats before it opens its first image. Where one is missing it imports all forty of its
+# codecs, which takes as long as checking a model.
+from PIL import (
+    Image,
+    ImageOps,
+    UnidentifiedImageError,
+    WebPImagePlugin,  # noqa: F401
+)
 
 from service.contract import PreprocessingSpec
 from service.errors import EmptyDrawing, TooManyPixels, UndecodableImage
@@ -31,6 +39,7 @@ MAX_PIXELS = 4_000_000
 DIGITS = PreprocessingSpec(polarity="auto")
 LIGHT = 127
 """The highest level that is dark."""
+OPAQUE = 255
 
 # Pillow has no single type for "cannot be read": each codec raises what its author chose.
 DECODER_ERRORS = (
@@ -99,17 +108,17 @@ def to_grey(image: Image.Image) -> GreyImage:
         # Pillow clips 16-bit greys to 255 instead of scaling them.
         return (np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)
     if image.has_transparency_data:
-        image = flatten_alpha(image.convert("RGBA"))
+        image = flatten_alpha(image if image.mode == "RGBA" else image.convert("RGBA"))
     elif image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
     return np.asarray(image.convert("L"))
 
 
 def flatten_alpha(image: Image.Image) -> Image.Image:
-    """Lay an RGBA image on black, which is what the canvas is made of."""
-    if image.getchannel("A").getextrema() == (255, 255):
-        return image.convert("RGB")
-    return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image).convert("RGB")
+    """Lay an RGBA image on black, which is what the canvas is made of; what is opaque stays as it is."""
+    if np.asarray(image.getchannel("A")).min() == OPAQUE:
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, OPAQUE)), image)
 
 
 def lighten_ink(grey: GreyImage, spec: PreprocessingSpec) -> GreyImage:
@@ -140,7 +149,7 @@ def has_light_corners(grey: GreyImage) -> bool:
 
 def clear_paper(grey: GreyImage, ink_threshold: int) -> GreyImage:
     """Set every level below the threshold to 0."""
-    return np.where(grey < ink_threshold, np.uint8(0), grey)
+    return grey * (grey >= ink_threshold)
 
 
 def crop_to_ink(grey: GreyImage) -> GreyImage:

@@ -13,7 +13,6 @@ from typing import Any
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from service.app import create_app
 from service.corrections import open_corrections
 from service.door import ACCEPTED_ALONE, ACCEPTED_BY_EACH, bar
 from service.errors import LiveDigitError
@@ -22,6 +21,7 @@ from service.metrics import MULTIPROCESS_DIR
 from service.models import ModelStore
 from service.protocol import ImpatientProtocol, ServiceConfig
 from service.settings import Settings, as_environment
+from service.startup import start_app
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def serve(settings: Settings) -> None:
 
 def serve_alone(settings: Settings, listener: socket.socket) -> None:
     """Serve from this process."""
-    server = uvicorn.Server(ServiceConfig(create_app(settings), **uvicorn_options(settings)))
+    server = uvicorn.Server(ServiceConfig(start_app(settings), **uvicorn_options(settings)))
     # uvicorn finishes what is in flight and then raises the signal again; a server that was asked to stop and did
     # so has done nothing wrong, so let that second signal pass and exit with 0.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -62,7 +62,7 @@ def serve_with_workers(settings: Settings, listener: socket.socket) -> None:
     with tempfile.TemporaryDirectory(prefix="livedigit-metrics-") as metrics_dir:
         os.environ.update(as_environment(settings) | {MULTIPROCESS_DIR: metrics_dir})
         config = ServiceConfig(
-            "service.app:create_app", factory=True, workers=settings.workers, **uvicorn_options(settings)
+            "service.startup:start_app", factory=True, workers=settings.workers, **uvicorn_options(settings)
         )
         announce(listener)
         Supervisor(config, listener, settings.drain_s).run()

@@ -30,7 +30,8 @@ def spoil(version: Path) -> None:
 
 
 def store(models_dir: Path, **settings: int) -> ModelStore:
-    made = ModelStore(Settings(models_dir=str(models_dir), **settings), Metrics())
+    made = ModelStore(Settings(models_dir=str(models_dir), **settings))
+    made.report_to(Metrics())
     made.load()
     return made
 

@@ -25,6 +25,7 @@ from service.preprocessing import (
     prepare_grey,
     prepare_image,
     resize_to_fit,
+    to_grey,
 )
 
 inked = arrays.arrays(np.uint8, st.tuples(st.integers(1, 60), st.integers(1, 60)), elements=st.integers(20, 255))
@@ -190,6 +191,19 @@ def test_transparent_pixels_are_paper(encode):
     assert prepare_image(encode(image)).crop.shape == (26, 12)
 
 
+rgba = arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40), st.just(4)))
+
+
+@given(rgba, st.booleans())
+def test_colours_with_and_without_transparency_become_grey_as_by_the_long_way(pixels, opaque):
+    """Over RGBA on black and then RGB, which takes two passes more."""
+    pixels[..., 3] |= 255 * opaque
+    image = Image.fromarray(pixels)
+    black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+    expected = np.asarray(Image.alpha_composite(black, image).convert("RGB").convert("L"))
+    assert np.array_equal(to_grey(image), expected)
+
+
 def test_a_photograph_is_turned_upright_as_its_exif_data_say(encode):
     image = Image.new("L", (40, 60))
     image.paste(255, (0, 0, 20, 30))
@@ -254,6 +268,11 @@ def test_extreme_shapes_fill_the_box_and_stay_inside_the_frame(shape):
     final = prepare_grey(padded(np.full(shape, 255, np.uint8), 1, 1, 1, 1)).final
     rows, columns = np.nonzero(final)
     assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+
+
+@given(arrays.arrays(np.uint8, (8, 8)), st.integers(1, 255))
+def test_every_threshold_clears_what_lies_below_it_and_nothing_else(grey, threshold):
+    assert np.array_equal(clear_paper(grey, threshold), np.where(grey < threshold, 0, grey))
 
 
 def test_levels_below_the_threshold_become_paper():

@@ -1,0 +1,77 @@
+"""How a process that serves starts soon and stays lean."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from service.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from litestar import Litestar
+
+SWITCH_INTERVAL_S = 0.0005
+"""How long one thread may keep the interpreter from another that wants it.
+
+What loads a model or infers gives the interpreter up and takes it back many times. With Python's 5 ms it hardly comes
+on beside a thread that imports, or that is busy refusing (measured by `python -m benchmarks resilience overload`).
+"""
+UNUSED = ("yaml",)
+"""Packages that a library imports for what this service does not do: Litestar can write its schema in YAML, too."""
+
+
+def start_app(settings: Settings | None = None) -> Litestar:
+    """Build the application of this process; the models are loaded while the web framework is imported.
+
+    Without settings from the environment, as in a worker. Raises what `create_app` raises.
+    """
+    begin_start()
+    settings = load_settings() if settings is None else settings
+    from service.models import ModelStore
+
+    models = ModelStore(settings)
+    with ThreadPoolExecutor(1, thread_name_prefix="loading") as loader:
+        loading = loader.submit(models.load)
+        from service.app import create_app
+
+        loading.result()
+    return create_app(settings, models)
+
+
+def begin_start() -> None:
+    """Prepare a process for loading much that stays. To be called before the libraries are imported."""
+    # NumPy's OpenBLAS starts a thread per core when it is imported, and this service has no work for any of them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    sys.meta_path.insert(0, PutOff)
+    # Looking for garbage again and again among what is being imported takes a tenth of the time and finds none.
+    gc.disable()
+
+
+def end_start() -> None:
+    """Collect garbage from now on, but only among what comes from now on. Does nothing without `begin_start`."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
+
+
+class PutOff:
+    """Finds the packages in `UNUSED`, and has them executed at the first look into them and not before.
+
+    An entry of `sys.meta_path`; the loader is the standard library's own.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Leave every other module to the finders that come next."""
+        spec = PathFinder.find_spec(name, path, target) if name in UNUSED else None
+        if spec is not None and spec.loader is not None:
+            spec.loader = LazyLoader(spec.loader)
+        return spec
