@@ -11,12 +11,13 @@ GROUNDS = {
 }
 
 
-def write_card(manifest: Manifest, report: ParityReport) -> str:
-    """Describe a version in Markdown."""
+def write_card(manifest: Manifest, report: ParityReport, evaluation: str | None = None) -> str:
+    """Describe a version in Markdown; `evaluation` is a part that is written already."""
     sections = (
         describe_model(manifest),
         describe_interface(manifest),
         describe_training(manifest.training),
+        evaluation,
         describe_parity(report),
         describe_variant(manifest),
         describe_limits(manifest.preprocessing),

@@ -215,7 +215,9 @@ def write_artifact(artifact: Artifact, folder: Path, version: int) -> None:
     (folder / PARITY_FILE).write_bytes(encode(artifact.report))
     manifest = describe(artifact, version, write_examples(artifact, folder))
     (folder / MANIFEST_FILE).write_bytes(encode(manifest))
-    (folder / CARD_FILE).write_text(write_card(manifest, artifact.report), encoding="utf-8")
+    (folder / CARD_FILE).write_text(
+        write_card(manifest, artifact.report, artifact.contest.source.evaluation), encoding="utf-8"
+    )
 
 
 def write_examples(artifact: Artifact, folder: Path) -> GoldenFile:

@@ -28,6 +28,7 @@ SIGNATURE = "serve"
 SIGNATURES = (SIGNATURE, "serving_default")
 """Preferred in this order: the first is Keras' and ours, the second TensorFlow's convention."""
 RUN_FILE = "run.json"
+EVALUATION_FILE = "evaluation.md"
 KERAS_FILE = "model.keras"
 
 
@@ -42,6 +43,8 @@ class Source:
     keras_model: keras.Model | None
     """None where only a SavedModel is at hand: its layers cannot be told from its operators."""
     run: TrainingRun | None
+    evaluation: str | None = None
+    """A part of the model card, in Markdown."""
 
 
 def open_source(text: str, work: Path, signature: str | None = None) -> Source:
@@ -93,6 +96,7 @@ def open_saved_model(text: str, folder: Path, signature: str | None) -> Source:
         signature=choose_signature(folder, signature),
         keras_model=load_keras_file(keras_file) if keras_file.is_file() else None,
         run=read_run(folder / RUN_FILE),
+        evaluation=read_evaluation(folder / EVALUATION_FILE),
     )
     check_weights(source)
     return source
@@ -156,6 +160,11 @@ def read_run(path: Path) -> TrainingRun | None:
             f"{path}: schema version {run.schema_version}, this version of livedigit reads up to {SCHEMA_VERSION}"
         )
     return run
+
+
+def read_evaluation(path: Path) -> str | None:
+    """Read what `livedigit evaluate --card` has written, if it has."""
+    return path.read_text("utf-8") if path.is_file() else None
 
 
 def check_weights(source: Source) -> None:

@@ -75,8 +75,15 @@ def train(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for report.json and report.png.",
 )
+@click.option(
+    "--card",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the SavedModel into whose model card the figures go.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def evaluate(model: Path, data_dir: Path | None, all_writers: bool, out: Path | None, as_json: bool) -> None:
+def evaluate(
+    model: Path, data_dir: Path | None, all_writers: bool, out: Path | None, card: Path | None, as_json: bool
+) -> None:
     """Score a model on MNIST's test images and on pen strokes.
 
     MODEL is the folder of a SavedModel or of a published artifact.
@@ -84,7 +91,8 @@ def evaluate(model: Path, data_dir: Path | None, all_writers: bool, out: Path | 
     import msgspec
 
     from training.assessment import assess
-    from training.runners import load_classifier
+    from training.describe import EVALUATION_FILE, describe
+    from training.runners import load_classifier, read_run
 
     if out:
         # Before the work of minutes: the folder may be out of reach, and matplotlib may be missing.
@@ -102,6 +110,8 @@ def evaluate(model: Path, data_dir: Path | None, all_writers: bool, out: Path | 
     if out:
         (out / "report.json").write_bytes(encoded + b"\n")
         draw_assessment(figures, answered, out / "report.png")
+    if card:
+        (card / EVALUATION_FILE).write_text(describe(figures, read_run(model)), encoding="utf-8")
     click.echo(encoded if as_json else "\n".join(tabulate(figures)))
 
 
@@ -110,9 +120,14 @@ def tabulate(figures: Assessment) -> Iterator[str]:
     strokes = figures.strokes
     yield figures.model
     yield from tabulate_scores("MNIST test", figures.mnist)
+    if disputed := figures.mnist_disputed:
+        yield f"  {'without the disputed labels':30} {disputed.undisputed.accuracy:8.2%}"
+        yield f"  {'disputed: as labelled, as seen':30} {disputed.as_labelled}, {disputed.as_seen} of {disputed.images}"
     if strokes is None:
         return
     yield from tabulate_scores(f"pen strokes, {len(strokes.writers)} writers", strokes.plain)
+    if strokes.cross_fitted_calibration_error is not None:
+        yield f"{'  the same, cross-fitted':32} {strokes.cross_fitted_calibration_error:8.2%}"
     shares = {
         "as drawn": strokes.as_drawn.accuracy,
         "filling the canvas": strokes.filling.accuracy,
@@ -121,7 +136,7 @@ def tabulate(figures: Assessment) -> Iterator[str]:
     }
     for name, share in shares.items():
         yield f"  {name:30} {share:8.2%}"
-    for kind, area in strokes.rejection.items():
+    for kind, area in (strokes.rejection | {f"parts, {kind}": area for kind, area in strokes.pieces.items()}).items():
         yield f"  {f'not a digit, {kind}: AUROC':30} {area:8.4f}"
 
 

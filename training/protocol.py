@@ -16,6 +16,7 @@ from service.preprocessing import prepare_grey
 from service.rendering import CANVAS_SIZE, PEN_WIDTH, render_strokes
 from training.augment import redraw_strokes
 from training.negatives import draw_not_digits
+from training.pieces import draw_pieces, find_unlike
 from training.strokes import fit_strokes, place_as_drawn
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ TAP_DISTANCE = 30.0
 """Least distance of a stray tap's middle from the line."""
 TAP_TRIES = 100
 NOT_DIGITS = 2000
+PARTS = 2000
 
 
 class Condition(NamedTuple):
@@ -123,3 +125,15 @@ def draw_rest(digits: Sequence[PenDigit], count: int = NOT_DIGITS) -> tuple[Pixe
     drawings = draw_not_digits(count, "evaluation", digits, generator)
     images = [redraw_strokes(drawing.strokes, generator, taps=0) for drawing in drawings]
     return np.stack(images), [drawing.kind for drawing in drawings]
+
+
+def draw_parts(digits: Sequence[PenDigit], known: Pixels, count: int = PARTS) -> tuple[Pixels, list[str]]:
+    """Draw pieces of digits and runs of two, leave out what is like one of the `known` digits, and name the rest.
+
+    Of `count` about half are left.
+    """
+    generator = np.random.default_rng(crc32(b"pieces"))
+    drawings = draw_pieces(count, digits, generator)
+    images = np.stack([redraw_strokes(drawing.strokes, generator, taps=0) for drawing in drawings])
+    rows = find_unlike(images, [drawing.kind for drawing in drawings], known)
+    return images[rows], [drawings[row].kind for row in rows]

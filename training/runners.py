@@ -6,9 +6,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from service.contract import Manifest, TrainingRun
 from training.data import Pixels, tensor_from_images
 from training.errors import ModelUnreadable
 from training.quiet import import_tensorflow
@@ -26,6 +28,19 @@ def load_classifier(folder: Path) -> Classifier:
     if (folder / "model.onnx").is_file():
         return in_batches(load_onnx(folder / "model.onnx"))
     raise ModelUnreadable(f"{folder}: neither a SavedModel (saved_model.pb) nor an artifact (model.onnx)")
+
+
+def read_run(folder: Path) -> TrainingRun | None:
+    """Read where a SavedModel or an artifact comes from, if that is recorded. Raises `ModelUnreadable`."""
+    run, manifest = folder / "run.json", folder / "manifest.json"
+    try:
+        if run.is_file():
+            return msgspec.json.decode(run.read_bytes(), type=TrainingRun)
+        if manifest.is_file():
+            return msgspec.json.decode(manifest.read_bytes(), type=Manifest).training
+    except msgspec.DecodeError as error:
+        raise ModelUnreadable(f"{folder}: its record cannot be read ({error})") from error
+    return None
 
 
 def in_batches(run: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Classifier:

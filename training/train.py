@@ -18,12 +18,12 @@ import tensorflow as tf
 
 from service.contract import SCHEMA_VERSION, DatasetRecord, TrainingRun
 from service.preprocessing import DIGITS
+from training.calibration import Judged, learn_calibration, number_validation, recall_calibration
 from training.checkpoints import Progress, read_progress, write_progress
-from training.config import CALIBRATIONS, Calibration
 from training.corrections import load_corrections, make_correction_pools
 from training.data import Digits, load_mnist, prepare_digits, split_rows, tensor_from_images
 from training.errors import OutputUnwritable, VersionTaken
-from training.evaluate import accuracy_by_group, fit_temperature, low_confidence, score_answers, softmax
+from training.evaluate import score_answers, softmax
 from training.fitting import EVALUATION_BATCH, fit
 from training.model import (
     LABELS,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from training.calibration import Calibration
     from training.config import Recipe
     from training.data import Pixels
     from training.unipen import PenDigit
@@ -169,31 +170,24 @@ def open_workshop(order: Order, resume: bool, extra: tuple[DatasetRecord, ...] =
 def calibrate(model: keras.Model, recipe: Recipe, examples: Examples) -> dict[str, float]:
     """Divide the logits by the temperature that held-out writers teach, and give that and their other lessons.
 
-    Where a recipe holds out none, they are those of its calibration, if it has one.
+    Where a recipe holds out none, they are those of its held-out form, if it has one.
     """
-    calibration = learn_calibration(model, examples) if examples.held_out else CALIBRATIONS.get(recipe.name)
+    calibration = judge_held_out(model, examples) if examples.held_out else recall_calibration(recipe.name)
     if calibration is None:
         return {}
     divide_logits(model, calibration.temperature)
     return msgspec.structs.asdict(calibration)
 
 
-def learn_calibration(model: keras.Model, examples: Examples) -> Calibration:
-    """Fit the temperature to held-out writers and validation digits, and score the former with it."""
-    labels = repeat_placements([digit.label for digit in examples.held_out])
-    writers = repeat_placements([digit.writer for digit in examples.held_out])
-    pens = predict_logits(model, draw_condition(examples.held_out, PLAIN))
-    mnist = predict_logits(model, examples.validation.images)
-    temperature = fit_temperature(np.concatenate([pens, mnist]), np.concatenate([labels, examples.validation.labels]))
-    answers = softmax(pens / np.float32(temperature))
-    scores = score_answers(answers, labels)
-    return Calibration(
-        temperature=temperature,
-        uncertain_threshold=low_confidence(answers),
-        held_out_strokes_accuracy=scores.accuracy,
-        held_out_strokes_worst_writer=min(accuracy_by_group(answers, labels, writers).values()),
-        held_out_strokes_calibration_error=scores.calibration_error,
+def judge_held_out(model: keras.Model, examples: Examples) -> Calibration:
+    """Ask the model about held-out writers and validation digits, and learn from the answers."""
+    pens = Judged(
+        predict_logits(model, draw_condition(examples.held_out, PLAIN)),
+        repeat_placements([digit.label for digit in examples.held_out]),
+        repeat_placements([digit.writer for digit in examples.held_out]),
     )
+    images, labels = examples.validation
+    return learn_calibration(pens, Judged(predict_logits(model, images), labels, number_validation(len(labels))))
 
 
 def predict_logits(model: keras.Model, images: Pixels) -> NDArray[np.float32]:

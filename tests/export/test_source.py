@@ -9,13 +9,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from export.card import write_card
 from export.conversion import convert_source
 from export.errors import ArtifactError, CannotExport, LiveDigitError, UsageError
-from export.source import Source, digest_arrays, open_source, weights_sha256
-from service.contract import TrainingRun
+from export.parity import ParityReport
+from export.source import Source, digest_arrays, open_source, read_evaluation, weights_sha256
+from service.contract import Manifest, TrainingRun
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -260,3 +263,13 @@ def test_weights_are_digested_in_order_as_little_endian_float32() -> None:
     one, two = np.arange(6, dtype=np.float32).reshape(2, 3), np.ones(2, np.float64)
     assert digest_arrays([one, two]) == digest_arrays([np.asfortranarray(one), two.astype(">f4")])
     assert digest_arrays([one, two]) != digest_arrays([two, one])
+
+
+def test_an_evaluation_beside_a_model_becomes_part_of_its_card(published: Path, tmp_path: Path) -> None:
+    manifest = msgspec.json.decode((published / "manifest.json").read_bytes(), type=Manifest)
+    report = msgspec.json.decode((published / "parity.json").read_bytes(), type=ParityReport)
+    assert read_evaluation(tmp_path / "evaluation.md") is None
+    (tmp_path / "evaluation.md").write_text("## Evaluation\n\n99 of 100 → 99%\n", encoding="utf-8")
+    card = write_card(manifest, report, read_evaluation(tmp_path / "evaluation.md"))
+    assert card.index("## Training") < card.index("99 of 100 → 99%") < card.index("## Agreement")
+    assert "\n\n\n" not in card

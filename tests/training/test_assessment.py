@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from training.assessment import assess
+from training.assessment import assess, cross_calibrate
 from training.cli import evaluate
 from training.errors import ModelUnreadable
-from training.runners import load_classifier
+from training.runners import load_classifier, read_run
 
 if TYPE_CHECKING:
     from training.data import Pixels
@@ -40,6 +40,10 @@ def test_figures_cover_both_data_sets_and_every_condition(tiny_data: Path, monke
     assert figures.strokes.worst_writer == pytest.approx(0.1)
     assert len(figures.strokes.by_condition) == 8
     assert set(figures.strokes.rejection) == {"all", "taps", "scribble", "symbol", "pair"}
+    assert set(figures.strokes.pieces) <= {"all", "piece", "touching"}
+    assert figures.strokes.cross_fitted_calibration_error is not None
+    assert figures.strokes.cross_fitted_calibration_error < figures.strokes.plain.calibration_error
+    assert figures.mnist_disputed is None
     assert set(answered) == {"MNIST", "pen strokes"}
 
 
@@ -48,6 +52,11 @@ def test_all_writers_can_be_asked_about(tiny_data: Path, monkeypatch: pytest.Mon
     figures, _ = assess(answer_threes, "threes", tiny_data, all_writers=True, report=ignore)
     assert figures.strokes is not None
     assert figures.strokes.writers == (1, 2, 5, 10)
+
+
+def test_one_writer_cannot_judge_another() -> None:
+    answers = answer_threes(np.zeros((4, 28, 28), np.uint8))
+    assert cross_calibrate(answers, np.array([3, 3, 1, 2]), np.full(4, 5)) is None
 
 
 def test_pen_strokes_may_be_missing(tiny_mnist: Path) -> None:
@@ -75,6 +84,23 @@ def test_a_damaged_saved_model_is_named(tmp_path: Path) -> None:
         load_classifier(tmp_path)
 
 
+def test_a_model_without_a_record_comes_from_nowhere_known(tmp_path: Path) -> None:
+    assert read_run(tmp_path) is None
+
+
+@pytest.mark.parametrize("file", ["run.json", "manifest.json"])
+def test_a_damaged_record_is_named(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).write_text("{")
+    with pytest.raises(ModelUnreadable, match="record"):
+        read_run(tmp_path)
+
+
+def test_the_published_artifact_says_how_it_was_trained(repo_root: Path) -> None:
+    run = read_run(repo_root / "artifacts/models/digits/1")
+    assert run is not None
+    assert run.recipe == "baseline"
+
+
 @pytest.mark.tensorflow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_the_command_reads_a_saved_model_and_writes_report_and_picture(tiny_mnist: Path, tmp_path: Path) -> None:
@@ -85,14 +111,14 @@ def test_the_command_reads_a_saved_model_and_writes_report_and_picture(tiny_mnis
 
     model = tmp_path / "bars" / "1"
     write_saved_model(build_model(), model)
-    result = CliRunner().invoke(
-        evaluate, [str(model), "--data-dir", str(tiny_mnist), "--out", str(tmp_path / "report"), "--json"]
-    )
+    folders = ["--data-dir", str(tiny_mnist), "--out", str(tmp_path / "report"), "--card", str(tmp_path)]
+    result = CliRunner().invoke(evaluate, [str(model), *folders, "--json"])
     assert result.exit_code == 0, result.output
     printed = json.loads(result.stdout)
     assert printed == json.loads((tmp_path / "report" / "report.json").read_text())
     assert printed["model"] == "bars/1"
     assert printed["mnist"]["examples"] == 40
+    assert "40" in (tmp_path / "evaluation.md").read_text()
     with Image.open(tmp_path / "report" / "report.png") as picture:
         assert picture.width > 1000
 

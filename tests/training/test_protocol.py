@@ -10,6 +10,7 @@ from training.protocol import (
     TAP_DISTANCE,
     add_tap,
     draw_condition,
+    draw_parts,
     draw_rest,
     move_anywhere,
     move_to_corner,
@@ -75,3 +76,12 @@ def test_what_is_no_digit_comes_with_its_kind() -> None:
     images, kinds = draw_rest(DIGITS, 8)
     assert images.shape == (8, 28, 28)
     assert kinds == ["taps", "scribble", "symbol", "pair"] * 2
+
+
+def test_parts_are_the_same_for_every_model_and_named_by_kind() -> None:
+    known = draw_condition(DIGITS, PLAIN)[2:]
+    images, kinds = draw_parts(DIGITS, known, 20)
+    again, _ = draw_parts(DIGITS, known, 20)
+    np.testing.assert_array_equal(images, again)
+    assert len(images) == len(kinds) > 0
+    assert set(kinds) <= {"piece", "touching"}

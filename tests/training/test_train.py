@@ -17,6 +17,7 @@ from training.config import find_recipe
 from training.errors import NothingToResume, OutputUnwritable, VersionTaken
 
 if TYPE_CHECKING:
+    from training.config import Recipe
     from training.train import Order
 
 pytestmark = [
@@ -27,6 +28,16 @@ pytestmark = [
 
 EPOCHS = 3
 WAIT_S = 120
+TRAIN = """
+import sys
+from pathlib import Path
+import msgspec
+from training.config import Recipe
+from training.train import Order, train
+recipe, data_dir, out, name, version, seed = sys.argv[1:]
+recipe = msgspec.json.decode(recipe, type=Recipe)
+train(Order(recipe, Path(data_dir), Path(out), name, int(version), int(seed)))
+"""
 
 
 def place_order(tiny_mnist: Path, out: Path, version: int = 1) -> Order:
@@ -36,13 +47,12 @@ def place_order(tiny_mnist: Path, out: Path, version: int = 1) -> Order:
 
 
 def kill_after_first_epoch(order: Order) -> None:
-    """Run the command in a process of its own and end it as a power cut would."""
-    command = [
-        *(sys.executable, "-c", "from service.cli import main; main()", "train", "--recipe", order.recipe.name),
-        *("--data-dir", str(order.data_dir), "--epochs", str(EPOCHS), "--seed", str(order.seed)),
-        *("--out", str(order.out), "--name", order.name, "--version", str(order.version)),
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    """Train in a process of its own and end it as a power cut would."""
+    recipe = msgspec.json.encode(order.recipe).decode()
+    arguments = [str(order.data_dir), str(order.out), order.name, str(order.version), str(order.seed)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", TRAIN, recipe, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         deadline = time.monotonic() + WAIT_S
         while not list(order.workshop.glob("epoch-*.h5")) and process.poll() is None:
@@ -62,6 +72,36 @@ def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(tiny_mnist:
     resumed = train(order, resume=True)
     assert resumed.weights_sha256 == whole.weights_sha256
     assert not order.workshop.exists()
+
+
+def shrink_strokes() -> Recipe:
+    """The recipe for pen strokes, all of whose parts are small."""
+    return msgspec.structs.replace(
+        find_recipe("strokes-held-out", EPOCHS),
+        image_copies=1,
+        stroke_copies=2,
+        strokes_per_epoch=40,
+        not_digits=8,
+        not_digits_per_epoch=8,
+        pieces=10,
+        pieces_per_epoch=5,
+    )
+
+
+def test_a_killed_run_on_strokes_resumes_to_the_weights_of_an_uninterrupted_one(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With normalised batches, shifts, shares that change from epoch to epoch, and one cycle of the rate."""
+    from training.train import Order, train
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    whole, killed = (
+        Order(shrink_strokes(), tiny_data, tmp_path / name, "bars", 1, seed=7) for name in ("whole", "killed")
+    )
+    expected = train(whole, report=lambda _: None)
+    kill_after_first_epoch(killed)
+    assert not killed.target.exists()
+    assert train(killed, resume=True, report=lambda _: None).weights_sha256 == expected.weights_sha256
 
 
 def test_the_saved_model_serves_named_outputs_and_a_record(tiny_mnist: Path, tmp_path: Path) -> None:
@@ -96,15 +136,7 @@ def test_the_stroke_recipe_saves_the_plain_network_calibrated_by_held_out_writer
     from training.train import Order, train
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    recipe = msgspec.structs.replace(
-        find_recipe("strokes-held-out", 2),
-        image_copies=1,
-        stroke_copies=2,
-        strokes_per_epoch=40,
-        not_digits=8,
-        not_digits_per_epoch=8,
-    )
-    order = Order(recipe, tiny_data, tmp_path / "out", "bars", 1, seed=7)
+    order = Order(shrink_strokes(), tiny_data, tmp_path / "out", "bars", 1, seed=7)
     run = train(order, report=lambda _: None)
     model = keras.models.load_model(order.target / "model.keras")
     assert run.parameters == model.count_params() == 167_114

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.calibration import (
+    Calibration,
+    Judged,
+    cross_doubt,
+    cross_fit,
+    halve,
+    learn_calibration,
+    number_validation,
+    recall_calibration,
+)
+from training.config import RECIPES
+from training.evaluate import calibration_error, softmax
+
+WRITERS = np.arange(6).repeat(500)
+
+
+def ask(exaggeration: float, seed: int = 0) -> Judged:
+    """Logits whose labels are as likely as they say once they are divided by the exaggeration."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(0, 2, (len(WRITERS), 10))
+    labels = np.array([generator.choice(10, p=row / row.sum()) for row in softmax(logits).astype(np.float64)])
+    return Judged((logits * exaggeration).astype(np.float32), labels, WRITERS)
+
+
+def test_halves_share_no_writer_and_are_all() -> None:
+    (first, second), swapped = halve(WRITERS)
+    assert set(WRITERS[first]) == {0, 2, 4}
+    assert set(WRITERS[second]) == {1, 3, 5}
+    np.testing.assert_array_equal(swapped, (second, first))
+
+
+def test_a_half_is_judged_with_what_the_other_teaches() -> None:
+    """One half exaggerates and the other does not, so each is given the temperature that it does not need."""
+    calm, loud = ask(1.0), ask(4.0)
+    odd = WRITERS % 2 == 1
+    logits = np.where(odd[:, np.newaxis], loud.logits, calm.logits)
+    answers = cross_fit(logits, calm.labels, WRITERS)
+    np.testing.assert_allclose(answers[~odd], softmax(calm.logits[~odd] / 4), atol=0.03)
+    np.testing.assert_allclose(answers[odd], softmax(loud.logits[odd]), atol=0.03)
+
+
+def test_exaggeration_is_found_and_taken_back() -> None:
+    pens, validation = ask(3.0), ask(3.0, seed=1)
+    learnt = learn_calibration(pens, validation._replace(writers=number_validation(len(WRITERS))))
+    assert learnt.temperature == pytest.approx(3, rel=0.1)
+    assert learnt.held_out_strokes_calibration_error < 0.03 < calibration_error(softmax(pens.logits), pens.labels)
+    assert learnt.held_out_strokes_uncertain == pytest.approx(0.01, abs=0.005)
+    assert learnt.held_out_strokes_worst_writer <= learnt.held_out_strokes_accuracy
+
+
+def test_doubt_is_measured_with_the_other_halfs_threshold() -> None:
+    answers = np.full((40, 10), 0.01, np.float32)
+    answers[:, 0] = np.where(np.arange(40) % 2, 0.5, 0.9)
+    assert cross_doubt(answers, np.arange(40) % 2) == 0.5
+
+
+def test_validation_digits_fall_into_both_halves() -> None:
+    writers = np.concatenate([number_validation(6), [5, 10, 15]])
+    (first, _), _ = halve(writers)
+    assert first[:6].tolist() == [True, False] * 3
+
+
+def test_the_default_recipe_knows_what_its_held_out_form_has_taught() -> None:
+    assert isinstance(recall_calibration("strokes"), Calibration)
+
+
+@pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "strokes"])
+def test_other_recipes_have_no_such_record(recipe: str) -> None:
+    assert recall_calibration(recipe) is None

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from click.testing import CliRunner
+
+from tests.training.test_describe import ALL
+from training.chart import main
+from training.errors import DataError
+
+
+def write_report(path: Path, **changes: object) -> Path:
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(ALL, **changes)))
+    return path
+
+
+def test_the_same_reports_give_the_same_chart_with_their_names(tmp_path: Path) -> None:
+    report = write_report(tmp_path / "report.json")
+    pictures = []
+    for name in ("a.svg", "b.svg"):
+        result = CliRunner().invoke(main, [str(tmp_path / name), f"old={report}", f"new={report}"])
+        assert result.exit_code == 0, result.output
+        pictures.append((tmp_path / name).read_bytes())
+    assert pictures[0] == pictures[1]
+    assert b"10 px pen" in pictures[0]
+
+
+def test_a_report_without_strokes_is_refused(tmp_path: Path) -> None:
+    report = write_report(tmp_path / "report.json", strokes=None)
+    result = CliRunner().invoke(main, [str(tmp_path / "a.svg"), f"old={report}"])
+    assert isinstance(result.exception, DataError)
+
+
+def test_what_is_no_report_is_named(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("[]")
+    result = CliRunner().invoke(main, [str(tmp_path / "a.svg"), f"old={tmp_path / 'report.json'}"])
+    assert isinstance(result.exception, DataError)
+    assert "report.json" in str(result.exception)

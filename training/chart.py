@@ -1,0 +1,69 @@
+"""Draws how often networks misread pen strokes, per condition: `python -m training.chart OUT.svg NAME=report.json ...`.
+
+The reports are those that `livedigit evaluate --out` writes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from training.assessment import Assessment
+from training.errors import DataError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from training.assessment import StrokeFigures
+
+COLOURS = ("#b8bcc8", "#3566d8", "#1b9e77")
+
+
+@click.command()
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("reports", nargs=-1, required=True, metavar="NAME=REPORT...")
+def main(out: Path, reports: tuple[str, ...]) -> None:
+    """Draw the reports' errors per condition side by side into OUT."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    figures = {name: read_strokes(Path(path)) for name, _, path in (each.partition("=") for each in reports)}
+    # The salt makes the same figures the same file.
+    with mpl.rc_context(
+        {"svg.hashsalt": "livedigit", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    ):
+        figure = Figure(figsize=(7.2, 3.6), layout="constrained")
+        draw_errors(figure.add_subplot(), figures)
+        figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
+
+
+def read_strokes(path: Path) -> StrokeFigures:
+    """Read the figures on pen strokes. Raises `DataError`."""
+    try:
+        figures = msgspec.json.decode(path.read_bytes(), type=Assessment).strokes
+    except (OSError, msgspec.DecodeError) as error:
+        raise DataError(f"{path}: not a report of `livedigit evaluate` ({error})") from error
+    if figures is None:
+        raise DataError(f"{path}: has no figures on pen strokes: evaluate with a data folder that holds them")
+    return figures
+
+
+def draw_errors(axes: Axes, figures: dict[str, StrokeFigures]) -> None:
+    """Draw a group of bars for each condition."""
+    height = 0.8 / len(figures)
+    for index, (name, strokes) in enumerate(figures.items()):
+        errors = [100 * (1 - scores.accuracy) for scores in strokes.by_condition.values()]
+        places = [row + height * (index - (len(figures) - 1) / 2) for row in range(len(errors))]
+        bars = axes.barh(places, errors, height, label=name, color=COLOURS[index % len(COLOURS)])
+        axes.bar_label(bars, [f"{error:.1f}" for error in errors], padding=2)
+    conditions = list(next(iter(figures.values())).by_condition)
+    axes.set(yticks=range(len(conditions)), yticklabels=conditions, xlabel="digits misread, %")
+    axes.invert_yaxis()
+    axes.legend(frameon=False, loc="lower right")
+
+
+if __name__ == "__main__":
+    main()
