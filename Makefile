@@ -36,8 +36,8 @@ verify: $(VENV)/.dev ## Hold the committed ONNX model against TensorFlow
 bench: $(VENV)/.dev browser ## Compare with other servers and renew the README's table, or what ARGS names (ARGS=--help)
 	$(BIN)/python -m benchmarks $(or $(ARGS),speed --publish --json reports/speed.json)
 
-screenshot: $(VENV)/.dev browser ## Take the README's picture of the page anew
-	$(BIN)/python -m pytest tests/e2e/test_page.py -k screenshot --screenshot=.github/screenshot.png
+screenshot: $(VENV)/.dev browser ## Take the README's pictures of the page anew
+	$(BIN)/python -m pytest tests/e2e -k screenshot --screenshot=.github/screenshot.png
 
 wheel: $(VENV)/.dev ## Build dist/livedigit-*.whl, page and model included
 	$(BIN)/python -m build --wheel

@@ -44,6 +44,14 @@ class PageUnderTest:
         for stroke in self.drawings[name]["strokes"]:
             self.draw_stroke(stroke)
 
+    def write_number(self, number: str, left: float = 40, advance: float = 110) -> None:
+        """Write digits of our own side by side on the wide canvas, each smaller than on its own."""
+        self.find("#mode-number").click()
+        for place, label in enumerate(number):
+            drawing = next(each for each in self.drawings.values() if each["label"] == label)
+            for stroke in drawing["strokes"]:
+                self.draw_stroke([[left + place * advance + 0.6 * x, 56 + 0.6 * y] for x, y in stroke])
+
     def draw_stroke(self, stroke: list[list[float]], lift: bool = True) -> None:
         """Press, move and, unless told otherwise, release."""
         first, *rest = [self.position(point) for point in stroke]
@@ -55,9 +63,9 @@ class PageUnderTest:
             self.tab.mouse.up()
 
     def position(self, point: list[float]) -> tuple[float, float]:
-        """Where a point of the 280x280 canvas lies on the screen."""
+        """Where a point of the canvas, which is 280 high, lies on the screen."""
         box = self.find("#pad").bounding_box()
-        scale = box["width"] / CANVAS_SIZE
+        scale = box["height"] / CANVAS_SIZE
         return box["x"] + point[0] * scale, box["y"] + point[1] * scale
 
     def expect_digit(self, digit: str) -> None:
@@ -98,6 +106,10 @@ class PageUnderTest:
         self.tab.route("**/predict", lambda route: held.append(route))
         return held
 
+    def stored(self, key: str) -> Any:
+        """What the page keeps in the browser under a key."""
+        return self.tab.evaluate("key => JSON.parse(localStorage[`livedigit.${key}`] ?? '[]')", key)
+
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Let the browser work until a condition of this process holds."""
         for _ in range(500):
@@ -112,12 +124,14 @@ class PageUnderTest:
 
     def predictions(self) -> list[Any]:
         """List the requests that asked for a digit."""
-        return [request for request in self.requests if request.url.endswith("/predict")]
+        return [request for request in self.requests if request.url.endswith(("/predict", "/read"))]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Known when this folder is named on the command line; pytest loads it too late otherwise."""
-    parser.addoption("--screenshot", help="write the README's screenshot of the page to this file")
+    parser.addoption(
+        "--screenshot", help="write the README's screenshot of the page to this file, and others beside it"
+    )
     parser.addoption("--replay", type=int, default=20, help="recorded drawings to draw on the page (default: 20)")
 
 
@@ -159,7 +173,7 @@ def open_page(browser: Any, server: Any, drawings: list[dict[str, Any]]) -> Iter
         page = PageUnderTest(tab, by_name)
         opened.append(page)
         prepare(tab)
-        tab.goto(server.url + path)
+        tab.goto(path if path.startswith("http") else server.url + path)
         playwright_api.expect(page.find("#connection-text")).not_to_be_empty()
         return page
 

@@ -82,7 +82,48 @@ def open_picture(page: Any) -> None:
     expect(page.find("#cleaning")).to_be_visible()
 
 
-STATES = [leave_empty, get_answer, get_unsure_answer, get_error, go_offline, open_debug, correct, open_picture]
+def write_number(page: Any) -> None:
+    page.write_number("2026")
+    page.expect_digit("2026")
+
+
+def doubt_number(page: Any) -> None:
+    digits = [{"digit": digit, "confidence": 0.6, "box": [140, 130, 20, 20], "top_predictions": []} for digit in (1, 7)]
+    alternatives = [{"number": "11", "confidence": 0.3}, {"number": "117", "confidence": 0.1}]
+    answer = {"number": "17", "confidence": 0.5, "digits": digits, "alternatives": alternatives}
+    page.tab.route("**/read", lambda route: route.fulfill(json=answer))
+    page.find("#mode-number").click()
+    page.draw_stroke([[140, 140]])
+    page.expect_digit("17")
+
+
+def correct_number(page: Any) -> None:
+    page.tab.route("**/feedback", lambda route: route.fulfill(json={"wanted": True}))
+    write_number(page)
+    page.find("#digits button").nth(1).click()
+    expect(page.find("#consent-option")).to_be_visible()
+
+
+def be_asked_for_a_key(page: Any) -> None:
+    page.tab.route("**/predict", lambda route: route.fulfill(status=401, json={"detail": "an API key is needed"}))
+    page.draw_stroke([[140, 140]])
+    expect(page.find("#key-form")).to_be_visible()
+
+
+STATES = [
+    leave_empty,
+    get_answer,
+    get_unsure_answer,
+    get_error,
+    go_offline,
+    open_debug,
+    correct,
+    open_picture,
+    write_number,
+    doubt_number,
+    correct_number,
+    be_asked_for_a_key,
+]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +148,7 @@ def test_axe_finds_nothing(open_page: Callable[..., Any], axe: Any, reach: Calla
 
 
 def test_everything_is_reached_by_tab_in_the_order_of_the_page(page: Any) -> None:
-    for key in ("Tab", "Space", "ArrowDown", "Space"):
+    for key in ("Tab", "Tab", "Tab", "Space", "ArrowDown", "Space"):
         page.tab.keyboard.press(key)
     page.wait_for("digit.textContent !== ''")
     order = [page.tab.evaluate("document.activeElement.id")]
@@ -132,6 +173,8 @@ def test_the_focus_can_be_seen(page: Any) -> None:
 def test_targets_are_large_enough_for_a_finger(open_page: Callable[..., Any]) -> None:
     page = open_page(viewport={"width": 320, "height": 800}, has_touch=True, is_mobile=True)
     page.find("#correction-toggle").click()
+    page.write_number("10")
+    page.expect_digit("10")
     heights = page.tab.evaluate(
         """[...document.querySelectorAll("button")].filter(each => each.offsetParent)
         .map(each => Math.min(each.offsetWidth, each.offsetHeight))"""

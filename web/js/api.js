@@ -2,6 +2,9 @@
 
 export const TIMEOUT_MS = 5000;
 export const MAX_RETRIES = 2;
+const KEY = "livedigit.key";
+
+let key = storedKey();
 
 /** `kind` is "timeout", "network" or "http"; the last has the status and the server's own words. */
 export class ApiError extends Error {
@@ -16,10 +19,18 @@ export class ApiError extends Error {
  * Throws ApiError, or the signal's AbortError.
  */
 export async function predict(image, { debug = false, signal } = {}) {
-  const body = JSON.stringify({ image, debug });
+  return checked(await postPatiently("/predict", { image, debug }, signal), isDigit);
+}
+
+/** Ask what number { strokes, width, height } or { image } shows; otherwise like `predict`. */
+export async function readNumber(drawing, { signal } = {}) {
+  return checked(await postPatiently("/read", drawing, signal), isNumber);
+}
+
+async function postPatiently(path, content, signal) {
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return checkAnswer(await postJson("/predict", body, signal));
+      return await postJson(path, content, signal);
     } catch (error) {
       if (error.kind !== "timeout" || attempt === MAX_RETRIES) throw error;
     }
@@ -27,11 +38,23 @@ export async function predict(image, { debug = false, signal } = {}) {
 }
 
 /** A page that shows half an answer would be worse than one that says what is wrong. */
-function checkAnswer(answer) {
-  const top = answer.top_predictions;
-  const isCandidate = (each) => Number.isInteger(each?.digit) && Number.isFinite(each.confidence);
-  if (isCandidate(answer) && Array.isArray(top) && top.length > 1 && top.every(isCandidate)) return answer;
+function checked(answer, isSound) {
+  if (isSound(answer)) return answer;
   throw new ApiError("http", { status: 200 });
+}
+
+const isCandidate = (each) => Number.isInteger(each?.digit) && Number.isFinite(each.confidence);
+
+function isDigit(answer) {
+  const top = answer.top_predictions;
+  return isCandidate(answer) && Array.isArray(top) && top.length > 1 && top.every(isCandidate);
+}
+
+function isNumber({ number, confidence, digits, alternatives }) {
+  const isFramed = (each) => isCandidate(each) && each.box?.length === 4 && each.box.every(Number.isFinite);
+  const isReading = (each) => /^\d+$/.test(each?.number) && Number.isFinite(each.confidence);
+  if (!isReading({ number, confidence }) || !Array.isArray(digits) || !Array.isArray(alternatives)) return false;
+  return digits.length === number.length && digits.every(isFramed) && alternatives.every(isReading);
 }
 
 /** Who answers: {"status", "model", "version"}, also while there is no model. Throws ApiError. */
@@ -48,7 +71,7 @@ export async function health() {
  */
 export async function infer(model, pictures) {
   const input = { name: "image", datatype: "FP32", shape: [pictures.length, 28, 28, 1], data: pictures.flat() };
-  const body = JSON.stringify({ inputs: [input], outputs: [{ name: "logits" }] });
+  const body = { inputs: [input], outputs: [{ name: "logits" }] };
   const answer = await postJson(`/v2/models/${encodeURIComponent(model)}/infer`, body);
   const { data, shape } = answer.outputs[0];
   return Array.from({ length: shape[0] }, (_, row) => data.slice(row * shape[1], (row + 1) * shape[1]));
@@ -61,8 +84,37 @@ export async function describeModel(model) {
   return answer;
 }
 
-async function postJson(path, body, signal) {
-  const options = { method: "POST", headers: { "Content-Type": "application/json" }, body };
+/** Does this server want to be told of corrections? Throws ApiError. */
+export async function wantsCorrections() {
+  return (await readJson(await request("/feedback")))?.wanted === true;
+}
+
+/** Send a correction: { name, label, strokes, answered }. Throws ApiError. */
+export async function sendCorrection(correction) {
+  await postJson("/feedback", correction);
+}
+
+/** Use a key for every further request, in this tab only. */
+export function useKey(given) {
+  key = given;
+  try {
+    sessionStorage.setItem(KEY, given);
+  } catch {
+    // Then it lasts until the page is closed.
+  }
+}
+
+function storedKey() {
+  try {
+    return sessionStorage.getItem(KEY);
+  } catch {
+    return null;
+  }
+}
+
+async function postJson(path, content, signal) {
+  const headers = { "Content-Type": "application/json" };
+  const options = { method: "POST", headers, body: JSON.stringify(content) };
   const response = await request(path, options, signal);
   const answer = await readJson(response);
   if (response.ok && answer) return answer;
@@ -77,8 +129,9 @@ async function request(path, options = {}, signal = undefined) {
   const clock = new AbortController();
   const timer = setTimeout(() => clock.abort(), TIMEOUT_MS);
   const signals = [clock.signal, signal].filter(Boolean);
+  const headers = key ? { ...options.headers, Authorization: `Bearer ${key}` } : options.headers;
   try {
-    const response = await fetch(path, { ...options, signal: AbortSignal.any(signals) });
+    const response = await fetch(path, { ...options, headers, signal: AbortSignal.any(signals) });
     // The body is read under the same clock: a server may send its headers and then stall.
     return new Response(await response.arrayBuffer(), response);
   } catch {

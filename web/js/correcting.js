@@ -1,6 +1,15 @@
-/** The panel where a wrong answer is put right, and where the corrections are saved and loaded. */
+/** The panel where a wrong answer is put right, and where the corrections are saved, loaded and, if wanted, sent. */
 
-import { addFromFile, deleteCorrections, fileFromCorrections, keepCorrection, loadCorrections } from "./corrections.js";
+import { sendCorrection, wantsCorrections } from "./api.js";
+import {
+  addFromFile,
+  deleteCorrections,
+  fileFromCorrections,
+  hasConsent,
+  keepCorrection,
+  loadCorrections,
+  setConsent,
+} from "./corrections.js";
 import { text } from "./strings.js";
 
 const FILE_NAME = "livedigit-drawings.json";
@@ -8,7 +17,7 @@ const FILE_NAME = "livedigit-drawings.json";
 export class Correcting {
   #find;
   #announce;
-  #drawing = null;
+  #target = null;
 
   constructor(find, announce) {
     this.#find = find;
@@ -19,30 +28,53 @@ export class Correcting {
     find("corrections-file").addEventListener("change", ({ target }) => this.#load(target));
     find("delete-corrections").addEventListener("click", () => {
       deleteCorrections();
-      this.show(this.#drawing);
+      this.show(this.#target);
     });
+    find("consent").addEventListener("change", ({ target }) => setConsent(target.checked));
+    this.#offerToSend();
   }
 
-  /** Offer to correct a drawing: { id, picture, strokes }. */
-  show(drawing) {
-    this.#drawing = drawing;
+  /**
+   * Offer to correct a drawing of one digit: { id, strokes, picture, answered, which, onCorrected }. `which` says in
+   * words which digit of a number it is, and `onCorrected(label)` hears of the right one.
+   */
+  show(target) {
+    this.#target = target;
     const corrections = loadCorrections();
-    const current = corrections.find(({ name }) => name === drawing.id)?.label;
+    const current = corrections.find(({ name }) => name === target.id)?.label;
     for (const button of this.#find("labels").children) {
-      button.disabled = drawing.strokes.length === 0 || drawing.picture !== null;
+      button.disabled = target.strokes.length === 0 || Boolean(target.picture);
       button.ariaPressed = String(button.textContent === current);
     }
+    this.#find("correction-which").textContent = target.which ?? "";
     this.#find("corrections-count").textContent = text.corrections(corrections.length);
     this.#find("save-corrections").disabled = this.#find("delete-corrections").disabled = corrections.length === 0;
   }
 
+  /** Keep a correction, and send it where that is wanted and agreed to. */
+  async correct(target, label) {
+    const isKept = keepCorrection(target.id, label, target.strokes);
+    target.onCorrected?.(label);
+    if (this.#target) this.show(this.#target);
+    this.#say(isKept ? text.corrected(label) : text.notKept);
+    if (this.#find("consent-option").hidden || !hasConsent()) return;
+    const { id: name, strokes, answered } = target;
+    try {
+      await sendCorrection({ name, label: String(label), strokes, answered });
+      this.#say(text.correctionSent(label));
+    } catch (error) {
+      this.#say(text.correctionNotSent(label, error.detail));
+    }
+  }
+
+  async #offerToSend() {
+    this.#find("consent").checked = hasConsent();
+    this.#find("consent-option").hidden = !(await wantsCorrections().catch(() => false));
+  }
+
   #labelButton(digit) {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: digit });
-    button.addEventListener("click", () => {
-      const isKept = keepCorrection(this.#drawing.id, digit, this.#drawing.strokes);
-      this.show(this.#drawing);
-      this.#say(isKept ? text.corrected(digit) : text.notKept);
-    });
+    button.addEventListener("click", () => this.correct(this.#target, digit));
     return button;
   }
 
@@ -54,7 +86,7 @@ export class Correcting {
     } catch {
       this.#say(text.notLoaded(file.name));
     }
-    this.show(this.#drawing);
+    this.show(this.#target);
   }
 
   #say(message) {

@@ -3,7 +3,35 @@
 import { CANVAS_SIZE, decodeStrokes, encodeStrokes } from "./strokes.js";
 
 const KEY = "livedigit.corrections";
+const CONSENT_KEY = "livedigit.consent";
 const MAX_KEPT = 1000;
+/** As the programs that read the file have it. */
+const NAME = /^[A-Za-z0-9_-]{1,64}$/;
+
+let consent = storedConsent();
+
+/** Has the user agreed to corrections being sent? Not unless said so, and until taken back. */
+export function hasConsent() {
+  return consent;
+}
+
+export function setConsent(given) {
+  consent = given;
+  try {
+    if (given) localStorage.setItem(CONSENT_KEY, "yes");
+    else localStorage.removeItem(CONSENT_KEY);
+  } catch {
+    // Then it lasts until the page is closed.
+  }
+}
+
+function storedConsent() {
+  try {
+    return localStorage.getItem(CONSENT_KEY) === "yes";
+  } catch {
+    return false;
+  }
+}
 
 /** [{ name, label, strokes }], the strokes as compact text. */
 export function loadCorrections() {
@@ -63,7 +91,7 @@ function save(corrections) {
 
 function isCorrection(each) {
   try {
-    return typeof each.name === "string" && /^[0-9]$/.test(each.label) && decodeStrokes(each.strokes).length > 0;
+    return NAME.test(each.name) && /^[0-9]$/.test(each.label) && decodeStrokes(each.strokes).length > 0;
   } catch {
     return false;
   }

@@ -1,14 +1,16 @@
 /** The drawing and its past: every change can be undone, clearing included. */
 
+import { CANVAS_SIZE, WIDE_SIZE } from "./strokes.js";
+
 const MAX_STEPS = 200;
-const BLANK = Object.freeze({ id: null, picture: null, strokes: Object.freeze([]) });
+const BLANK = Object.freeze({ id: null, picture: null, strokes: Object.freeze([]), width: CANVAS_SIZE });
 
 export class Drawing {
   #past = [];
   #present = BLANK;
   #future = [];
 
-  /** { id, picture, strokes }: strokes, and below them a cleaned picture where one was opened. */
+  /** { id, picture, strokes, width }: strokes, and below them a cleaned picture where one was opened. */
   get content() {
     return this.#present;
   }
@@ -26,6 +28,11 @@ export class Drawing {
     return this.#present.id;
   }
 
+  /** A whole number, on a wide canvas, and not a digit. */
+  get isWide() {
+    return this.#present.width === WIDE_SIZE;
+  }
+
   get isBlank() {
     return this.strokes.length === 0 && this.picture === null;
   }
@@ -40,21 +47,30 @@ export class Drawing {
 
   /** The same drawing with other strokes. */
   replace(strokes) {
-    this.#change({ id: this.id ?? newId(), picture: this.picture, strokes });
+    this.#change({ ...this.#present, id: this.id ?? newId(), strokes });
   }
 
   /** Another drawing: strokes, or a cleaned picture. */
-  open({ strokes = [], picture = null }) {
-    this.#change({ id: newId(), picture, strokes });
+  open({ strokes = [], picture = null, width = CANVAS_SIZE }) {
+    this.#change({ id: newId(), picture, strokes, width });
   }
 
   clear() {
-    if (!this.isBlank) this.#change(BLANK);
+    if (!this.isBlank) this.#change({ ...BLANK, width: this.#present.width });
+  }
+
+  /** Go on on a canvas of another width: with the same drawing, if there is room for it, else with none. */
+  resize(width) {
+    const fits = !this.picture && this.strokes.flat().every(([x]) => x <= width);
+    const content = fits ? { ...this.#present, id: newId(), width } : { ...BLANK, width };
+    if (this.isBlank) this.#present = { ...BLANK, width };
+    else this.#change(content);
   }
 
   #change(content) {
     this.#past = [...this.#past.slice(1 - MAX_STEPS), this.#present];
-    this.#present = content.strokes.length > 0 || content.picture ? content : BLANK;
+    const isBlank = content.strokes.length === 0 && !content.picture;
+    this.#present = isBlank ? { ...BLANK, width: content.width } : content;
     this.#future = [];
   }
 

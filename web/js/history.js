@@ -1,11 +1,12 @@
 /** The last 20 drawings, as compact strokes in this browser's storage, shared by its tabs. */
 
 import { paintDrawing } from "./render.js";
-import { decodeStrokes, encodeStrokes } from "./strokes.js";
+import { CANVAS_SIZE, WIDE_SIZE, decodeStrokes, encodeStrokes } from "./strokes.js";
 import { text } from "./strings.js";
 
 const KEY = "livedigit.history";
 const MAX_ENTRIES = 20;
+const THUMBNAIL_HEIGHT = 72;
 const THUMBNAIL_PEN_WIDTH = 24;
 
 export class History {
@@ -27,9 +28,9 @@ export class History {
     this.#render();
   }
 
-  /** Keep a drawing and its answer; a drawing that is already there is brought up to date. */
-  record(id, strokes, { digit, confidence }) {
-    const entry = { id, strokes: encodeStrokes(strokes), digit, confidence };
+  /** Keep a drawing and its answer, a digit or a number; a drawing that is already there is brought up to date. */
+  record({ id, strokes }, { digit, number, confidence }) {
+    const entry = { id, strokes: encodeStrokes(strokes), digit, number, confidence };
     // Another tab may have written since: its drawings are kept.
     const others = (load() ?? this.#entries).filter((each) => each.id !== id);
     this.#store([entry, ...others].slice(0, MAX_ENTRIES));
@@ -49,29 +50,37 @@ export class History {
     this.#find("history-problem").textContent = text.historyNotSaved;
   }
 
-  #item({ strokes, digit, confidence }) {
+  #item(entry) {
     const item = document.createElement("li");
     const button = item.appendChild(document.createElement("button"));
-    const drawing = decodeStrokes(strokes);
+    const drawing = drawingOf(entry);
+    const answer = entry.number ?? entry.digit;
+    item.classList.toggle("wide", drawing.width === WIDE_SIZE);
     button.type = "button";
-    button.ariaLabel = text.openEntry(digit, confidence);
-    button.append(thumbnail(drawing), caption(digit, confidence));
+    button.ariaLabel = text.openEntry(answer, entry.confidence);
+    button.append(thumbnail(drawing), caption(answer, entry.confidence));
     button.addEventListener("click", () => this.#onOpen(drawing));
     return item;
   }
 }
 
-function thumbnail(strokes) {
-  const size = Math.round(72 * devicePixelRatio);
-  const canvas = Object.assign(document.createElement("canvas"), { width: size, height: size });
-  paintDrawing(canvas.getContext("2d", { alpha: false }), { strokes }, THUMBNAIL_PEN_WIDTH);
+function drawingOf({ strokes, number }) {
+  const width = number === undefined ? CANVAS_SIZE : WIDE_SIZE;
+  return { strokes: decodeStrokes(strokes, width), width };
+}
+
+function thumbnail(drawing) {
+  const height = Math.round(THUMBNAIL_HEIGHT * devicePixelRatio);
+  const width = Math.round((height * drawing.width) / CANVAS_SIZE);
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  paintDrawing(canvas.getContext("2d", { alpha: false }), drawing, THUMBNAIL_PEN_WIDTH);
   return canvas;
 }
 
-function caption(digit, confidence) {
+function caption(read, confidence) {
   const line = document.createElement("span");
   const [answer, share] = ["b", "small"].map((tag) => document.createElement(tag));
-  answer.textContent = digit;
+  answer.textContent = read;
   share.textContent = text.roundPercent(confidence);
   line.append(answer, share);
   return line;
@@ -89,7 +98,8 @@ function load() {
 
 function isEntry(entry) {
   try {
-    return decodeStrokes(entry.strokes).length > 0 && Number.isInteger(entry.digit) && entry.confidence <= 1;
+    const isAnswered = entry.number === undefined ? Number.isInteger(entry.digit) : /^\d+$/.test(entry.number);
+    return drawingOf(entry).strokes.length > 0 && isAnswered && entry.confidence <= 1;
   } catch {
     return false;
   }

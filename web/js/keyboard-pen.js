@@ -1,6 +1,6 @@
 /** Drawing without a pointer: the arrow keys move a pen, the space bar lowers and lifts it. */
 
-import { CANVAS_SIZE } from "./strokes.js";
+import { CANVAS_SIZE, clamp } from "./strokes.js";
 
 const STEP = 10;
 const FINE_STEP = 2;
@@ -26,8 +26,7 @@ export function attachKeyboardPen(pad, onToggle) {
   }
 
   function move([dx, dy], step) {
-    const within = (value) => Math.min(Math.max(value, 0), CANVAS_SIZE);
-    point = [within(point[0] + dx * step), within(point[1] + dy * step)];
+    point = [clamp(point[0] + dx * step, pad.width), clamp(point[1] + dy * step, CANVAS_SIZE)];
     // Escape takes the drawing away under the pen.
     isDown &&= pad.isDrawing;
     if (isDown) pad.extend([point]);

@@ -1,18 +1,21 @@
 /** Wires the page together: the drawing is the truth, everything else follows from it. */
 
 import * as api from "./api.js";
-import { Connection } from "./connection.js";
 import { Drawing } from "./drawing.js";
 import { History } from "./history.js";
 import { attachKeyboardPen } from "./keyboard-pen.js";
+import { attachModes, showMode } from "./modes.js";
 import { Pad } from "./pad.js";
+import { Panels } from "./panels.js";
 import { attachPictureInputs } from "./picture-inputs.js";
 import { Reader } from "./reader.js";
 import { imageFromDrawing } from "./render.js";
 import { Results } from "./results.js";
-import { linkTo, offerLink, strokesInAddress, tidyAddress } from "./share.js";
+import { drawingInAddress, linkTo, offerLink, tidyAddress } from "./share.js";
 import { listenForShortcuts } from "./shortcuts.js";
-import { connection as connectionNames, labels, pictureProblems, text } from "./strings.js";
+import { Status } from "./status.js";
+import { labels, text } from "./strings.js";
+import { CANVAS_SIZE, WIDE_SIZE } from "./strokes.js";
 
 const find = (id) => document.getElementById(id);
 
@@ -22,6 +25,7 @@ for (const element of document.querySelectorAll("[data-label]")) element.ariaLab
 const drawing = new Drawing();
 const results = new Results(find);
 const announce = (message) => results.announce(message);
+const panels = new Panels(find, announce);
 const pad = new Pad(find("pad"), {
   onChange(strokes) {
     find("hint").classList.add("gone");
@@ -38,18 +42,26 @@ const pad = new Pad(find("pad"), {
     pad.penOnly = true;
   },
 });
-const history = new History(find, (strokes) => open({ strokes }));
-const reader = new Reader(
-  async (content, signal) => api.predict(await imageFromDrawing(content), { debug: isShown("debug"), signal }),
-  { onBusy: showBusy, onAnswer: showAnswer, onError: showError },
-);
-const connection = new Connection(api.health, showConnection);
-let modelName = "digits";
+const history = new History(find, open);
+const reader = new Reader(ask, { onBusy: showBusy, onAnswer: showAnswer, onError: showError });
 let lastAnswer = null;
 let isUnanswered = false;
+/** The view of whole numbers; its code comes with the first of them. */
+let numbers = null;
+
+async function ask(content, signal) {
+  const image = content.width === CANVAS_SIZE || content.picture ? await imageFromDrawing(content) : null;
+  if (content.width === CANVAS_SIZE) return api.predict(image, { debug: panels.isShown("debug"), signal });
+  numbers ??= new (await import("./numbers.js")).Numbers(find, results, { onCorrect: correct, onChoose: takeAs });
+  // Strokes where there are any: those that touch are still known apart, and less is sent.
+  const { strokes, width } = content;
+  return api.readNumber(image ? { image } : { strokes, width, height: CANVAS_SIZE }, { signal });
+}
 
 /** Bring the page in line with the drawing. */
 function refresh() {
+  showMode(find, drawing.content.width);
+  if (drawing.isWide) panels.toggle("debug", false);
   pad.show(drawing.content);
   find("hint").classList.toggle("gone", !drawing.isBlank);
   find("undo").disabled = !drawing.canUndo;
@@ -57,8 +69,9 @@ function refresh() {
   find("clear").disabled = drawing.isBlank;
   find("share").disabled = drawing.strokes.length === 0;
   if (!drawing.picture) find("cleaning").hidden = true;
-  if (isShown("correction")) correctingPanel().then((panel) => panel.show(drawing.content));
   lastAnswer = null;
+  numbers?.clear();
+  panels.showCorrecting(correctable());
   if (drawing.isBlank) {
     isUnanswered = false;
     reader.cancel();
@@ -76,9 +89,9 @@ function read() {
 }
 
 /** Another drawing in place of the one on the pad, drawn before the user's eyes. */
-function open({ strokes = [], picture = null }) {
+function open(content) {
   tidyAddress();
-  drawing.open({ strokes, picture });
+  drawing.open(content);
   refresh();
   if (!matchMedia("(prefers-reduced-motion: reduce)").matches) pad.replay(drawing.content);
 }
@@ -90,13 +103,15 @@ function showBusy({ settled }) {
 
 function showAnswer(answer, request) {
   results.showBusy(false);
-  results.showAnswer(answer, request);
-  connection.succeeded();
+  if (request.drawing.width === WIDE_SIZE) numbers.show(answer, request);
+  else results.showAnswer(answer, request);
+  status.connection.succeeded();
   if (!request.settled) return;
   isUnanswered = false;
   lastAnswer = answer;
-  if (!drawing.picture) history.record(drawing.id, drawing.strokes, answer);
+  if (!drawing.picture) history.record(drawing.content, answer);
   explain();
+  panels.showCorrecting(correctable());
   // The frame after the next one begins when this answer is on the screen.
   requestAnimationFrame(() => setTimeout(() => results.showLatency(performance.now() - request.since)));
 }
@@ -105,24 +120,16 @@ function showError(error, { settled }) {
   results.showBusy(false);
   if (settled) results.showUnread();
   results.showError(error);
-  if (error.kind === "network") connection.failed();
-  else if (error.kind === "timeout" || error.status >= 500) connection.troubled();
+  status.note(error);
+  if (error.status === 401) askForKey();
 }
 
-function showConnection(state, health, before) {
-  find("connection").dataset.state = state;
-  find("connection-text").textContent = connectionNames[state];
-  if (health?.model) showModel(health);
-  if (state === "offline" || state === "unreachable") announce(connectionNames[state]);
-  const isBack = state === "online" && (before === "offline" || before === "unreachable");
-  if (isBack && isUnanswered && !pad.isDrawing) read();
-}
-
-async function showModel({ model, version }) {
-  modelName = model;
-  find("model").textContent = text.model(model, version);
-  const { properties } = await api.describeModel(model).catch(() => ({ properties: {} }));
-  if (properties.parity) find("model").textContent = text.model(model, version, properties.parity);
+async function askForKey() {
+  const form = await import("./key-form.js");
+  form.askForKey(find, () => {
+    status.connection.checkNow();
+    if (!drawing.isBlank) read();
+  });
 }
 
 function clear() {
@@ -150,80 +157,63 @@ function toggleEraser() {
 }
 
 async function openSample() {
-  const { nextSample } = await import("./samples.js");
-  open({ strokes: nextSample() });
-}
-
-/** Read a picture instead of strokes: a file that was chosen, pasted or dropped. */
-async function openPicture(file) {
-  results.showBusy(true);
-  const { cleanPicture } = await import("./picture.js");
-  try {
-    const { steps, picture } = await cleanPicture(file);
-    const views = ["picture-original", "picture-evened", "picture-ink"].map(find);
-    views.forEach((view, index) => view.replaceChildren(steps[index]));
-    open({ picture });
-    find("cleaning").hidden = false;
-  } catch (error) {
-    results.showBusy(false);
-    results.showProblem(pictureProblems[error.kind] ?? pictureProblems["not-an-image"]);
-  }
+  const { nextNumber, nextSample } = await import("./samples.js");
+  open(drawing.isWide ? { strokes: nextNumber(), width: WIDE_SIZE } : { strokes: nextSample() });
 }
 
 async function share() {
-  const isCopied = await offerLink(linkTo(drawing.strokes));
+  const isCopied = await offerLink(linkTo(drawing.content));
   find("share-message").textContent = isCopied ? text.linkCopied : text.linkInAddress;
   announce(find("share-message").textContent);
 }
 
 function openSharedDrawing() {
   try {
-    const strokes = strokesInAddress();
-    if (strokes) {
-      drawing.open({ strokes });
-      refresh();
-    }
+    const shared = drawingInAddress();
+    if (!shared) return;
+    drawing.open(shared);
+    refresh();
   } catch {
     results.showProblem(text.badLink);
   }
 }
 
-function isShown(id) {
-  return !find(id).hidden;
-}
-
-function togglePanel(id) {
-  find(id).hidden = isShown(id);
-  find(`${id}-toggle`).ariaExpanded = String(isShown(id));
-  return isShown(id);
-}
-
 function toggleDebug() {
-  if (togglePanel("debug") && !drawing.isBlank) read();
+  if (drawing.isWide) return;
+  if (panels.toggle("debug") && !drawing.isBlank) read();
 }
 
-async function toggleCorrection() {
-  const panel = await correctingPanel();
-  if (togglePanel("correction")) panel.show(drawing.content);
+function toggleCorrection() {
+  panels.toggle("correction");
+  panels.showCorrecting(correctable());
 }
 
-/** Panels come with their code when they are first opened. */
-function once(load) {
-  let panel = null;
-  return () => (panel ??= load());
+/** The drawing of a digit that the panel for corrections is about. */
+function correctable() {
+  if (drawing.isWide) return numbers?.target ?? { strokes: [] };
+  const answered = lastAnswer && { digit: lastAnswer.digit, confidence: lastAnswer.confidence };
+  return { ...drawing.content, answered };
 }
 
-const correctingPanel = once(async () => {
-  const { Correcting } = await import("./correcting.js");
-  return new Correcting(find, announce);
-});
-const understandingPanel = once(async () => {
-  const { Understanding } = await import("./understanding.js");
-  return new Understanding(find, (pictures) => api.infer(modelName, pictures));
-});
+/** Put one digit of a number right. */
+function correct(target) {
+  panels.toggle("correction", true);
+  panels.showCorrecting(target);
+}
+
+/** The user says what the number is, and thereby what some of its digits are: [{ target, label }]. */
+async function takeAs(number, corrections) {
+  find("digit").textContent = number;
+  if (lastAnswer && !drawing.picture) history.record(drawing.content, { ...lastAnswer, number });
+  announce(text.takenAs(number));
+  const panel = await panels.correcting();
+  for (const { target, label } of corrections) await panel.correct(target, label);
+}
 
 async function explain() {
-  if (isShown("debug")) (await understandingPanel()).explain(lastAnswer);
+  if (!panels.isShown("debug")) return;
+  const panel = await panels.understanding((pictures) => api.infer(status.modelName, pictures));
+  panel.explain(lastAnswer);
 }
 
 const actions = {
@@ -246,13 +236,27 @@ find("pen-width").addEventListener("input", ({ target }) => {
   pad.show(drawing.content);
 });
 listenForShortcuts({ undo, redo, clear, toggleDebug });
-attachPictureInputs(find, openPicture);
+attachModes(find, (width) => {
+  tidyAddress();
+  drawing.resize(width);
+  refresh();
+});
+attachPictureInputs(find, () => drawing.content.width, {
+  onStart: () => results.showBusy(true),
+  onPicture: (picture) => open({ picture, width: picture.width }),
+  onProblem(message) {
+    results.showBusy(false);
+    results.showProblem(message);
+  },
+});
 addEventListener("hashchange", openSharedDrawing);
 attachKeyboardPen(pad, (isDown) => announce(isDown ? text.penDown : text.penUp));
 
 refresh();
-showConnection("checking");
-connection.checkNow();
+const status = new Status(find, {
+  announce,
+  onBack: () => isUnanswered && !pad.isDrawing && read(),
+});
 openSharedDrawing();
 // Missing over plain HTTP, refused where the server does not allow it the page itself: then there is no copy to keep.
 navigator.serviceWorker?.register("/static/service-worker.js", { scope: "/" }).catch(() => {});

@@ -16,8 +16,8 @@ export class Pad {
   /** On the screen; what the model is shown is always drawn with the same pen. */
   penWidth = PEN_WIDTH;
   #context;
-  #strokes = [];
-  #picture = null;
+  /** { strokes, picture, width } */
+  #shown = { strokes: [], picture: null, width: CANVAS_SIZE };
   #gesture = null;
   #cursor = null;
   #frame = 0;
@@ -32,11 +32,10 @@ export class Pad {
   }
 
   /** Show a drawing; a stroke in progress is dropped. */
-  show({ strokes, picture = null }) {
+  show(drawing) {
     this.#gesture = null;
     this.#replay = null;
-    this.#strokes = strokes;
-    this.#picture = picture;
+    this.#shown = drawing;
     this.#repaint();
   }
 
@@ -45,6 +44,10 @@ export class Pad {
     this.show(drawing);
     this.#replay = { start: performance.now(), total: drawing.strokes.flat().length };
     this.#repaint();
+  }
+
+  get width() {
+    return this.#shown.width;
   }
 
   get isDrawing() {
@@ -60,13 +63,13 @@ export class Pad {
   /** Put the pen, or whatever tool is chosen, on the paper. */
   begin(point, { tool = this.tool, pointerId = null, pointerType = "" } = {}) {
     this.#replay = null;
-    this.#gesture = { tool, pointerId, pointerType, stroke: [], strokes: this.#strokes };
+    this.#gesture = { tool, pointerId, pointerType, stroke: [], strokes: this.#shown.strokes };
     this.extend([point]);
   }
 
   /** Move it through these points. */
   extend(points) {
-    for (const point of points.map(snapPoint)) this.#apply(point);
+    for (const point of points) this.#apply(snapPoint(point, this.width));
     this.#repaint();
     this.onChange(this.#gesture.strokes);
   }
@@ -74,9 +77,9 @@ export class Pad {
   /** Lift it. */
   finish() {
     if (!this.#gesture) return;
-    this.#strokes = this.#gesture.strokes;
-    this.#gesture = null;
-    this.onCommit(this.#strokes);
+    const { strokes } = this.#gesture;
+    this.show({ ...this.#shown, strokes });
+    this.onCommit(strokes);
   }
 
   #apply(point) {
@@ -86,7 +89,7 @@ export class Pad {
       this.#cursor = point;
     } else if (gesture.stroke.length === 0 || distance(gesture.stroke.at(-1), point) >= MIN_STEP) {
       gesture.stroke = [...gesture.stroke, point];
-      gesture.strokes = [...this.#strokes, gesture.stroke];
+      gesture.strokes = [...this.#shown.strokes, gesture.stroke];
     }
   }
 
@@ -115,7 +118,7 @@ export class Pad {
 
   /** A pen has come: a touch in progress is the palm of the hand that holds it. */
   #acceptPen() {
-    if (this.#gesture?.pointerType === "touch") this.show({ strokes: this.#strokes, picture: this.#picture });
+    if (this.#gesture?.pointerType === "touch") this.show(this.#shown);
     this.onPenSeen();
   }
 
@@ -135,7 +138,7 @@ export class Pad {
 
   #pointOf(event) {
     const box = this.canvas.getBoundingClientRect();
-    const scale = CANVAS_SIZE / box.width;
+    const scale = CANVAS_SIZE / box.height;
     return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
   }
 
@@ -143,8 +146,8 @@ export class Pad {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
       this.#fitToScreen();
-      const strokes = this.#gesture?.strokes ?? this.#replayed() ?? this.#strokes;
-      paintDrawing(this.#context, { strokes, picture: this.#picture }, this.penWidth);
+      const strokes = this.#gesture?.strokes ?? this.#replayed() ?? this.#shown.strokes;
+      paintDrawing(this.#context, { ...this.#shown, strokes }, this.penWidth);
       if (this.#cursor) this.#paintCursor();
     });
   }
@@ -155,12 +158,13 @@ export class Pad {
     const share = (performance.now() - this.#replay.start) / REPLAY_MS;
     if (share >= 1) return (this.#replay = null);
     this.#repaint();
-    return firstPoints(this.#strokes, Math.ceil(share * this.#replay.total));
+    return firstPoints(this.#shown.strokes, Math.ceil(share * this.#replay.total));
   }
 
   #fitToScreen() {
-    const size = Math.max(1, Math.round(this.canvas.clientWidth * devicePixelRatio));
-    if (this.canvas.width !== size) this.canvas.width = this.canvas.height = size;
+    const { canvas } = this;
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight].map((side) => Math.round(side * devicePixelRatio));
+    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   }
 
   /** A light ring in a dark one: to be seen on paper and on ink. */

@@ -1,7 +1,9 @@
 /** The ways a picture comes in: chosen, taken, pasted or dropped. */
 
-/** Call `onPicture(file)` for each. */
-export function attachPictureInputs(find, onPicture) {
+import { pictureProblems } from "./strings.js";
+
+/** Clean each and hand it on: `width()` is that of the canvas; `listener` has onStart, onPicture and onProblem. */
+export function attachPictureInputs(find, width, listener) {
   for (const [button, input] of [
     ["open-picture", "picture-file"],
     ["open-camera", "camera-file"],
@@ -20,7 +22,18 @@ export function attachPictureInputs(find, onPicture) {
     take(event.dataTransfer.files);
   });
 
-  function take(files) {
-    if (files.length > 0) onPicture(files[0]);
+  async function take([file]) {
+    if (!file) return;
+    listener.onStart();
+    const { cleanPicture } = await import("./picture.js");
+    try {
+      const { steps, picture } = await cleanPicture(file, width());
+      const views = ["picture-original", "picture-evened", "picture-ink"].map(find);
+      views.forEach((view, index) => view.replaceChildren(steps[index]));
+      listener.onPicture(picture);
+      find("cleaning").hidden = false;
+    } catch (error) {
+      listener.onProblem(pictureProblems[error.kind] ?? pictureProblems["not-an-image"]);
+    }
   }
 }

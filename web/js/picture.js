@@ -20,17 +20,17 @@ export class PictureError extends Error {
 }
 
 /**
- * Clean a picture: { steps: [original, evened, ink], picture }, canvases; the last is 280x280, bright ink on black.
+ * Clean a picture: { steps: [original, evened, ink], picture }, canvases; the last is `width` x 280, bright ink on black.
  * Throws PictureError.
  */
-export async function cleanPicture(file) {
+export async function cleanPicture(file, width = CANVAS_SIZE) {
   const original = await decode(file);
   const grey = greyLevels(original);
   const ink = inkLevels(grey, isInkDark(grey));
   const strength = sharpen(ink);
   dropSpecks(strength);
   const found = canvasFromLevels(strength);
-  return { steps: [original.canvas, canvasFromLevels(stretch(ink)), found], picture: centred(found, strength) };
+  return { steps: [original.canvas, canvasFromLevels(stretch(ink)), found], picture: centred(found, strength, width) };
 }
 
 async function decode(file) {
@@ -193,19 +193,19 @@ function canvasFromLevels({ width, height, levels }) {
   return context.canvas;
 }
 
-/** The ink in the middle of a canvas of the usual size, as large as a digit is usually drawn. */
-function centred(canvas, { width, levels }) {
+/** The ink in the middle of a canvas of the usual size, as large as is usual. */
+function centred(canvas, { width, levels }, paperWidth) {
   const inked = [...levels.keys()].filter((i) => levels[i] > 0);
   const widen = ([low, high], value) => [Math.min(low, value), Math.max(high, value)];
   const span = (values) => values.reduce(widen, [Infinity, -Infinity]);
   const [left, right] = span(inked.map((i) => i % width));
   const [top, bottom] = span(inked.map((i) => Math.floor(i / width)));
   const [boxWidth, boxHeight] = [right - left + 1, bottom - top + 1];
-  const scale = INK_SIZE / Math.max(boxWidth, boxHeight);
-  const context = createContext(CANVAS_SIZE, CANVAS_SIZE);
-  context.fillRect(0, 0, CANVAS_SIZE, CANVAS_SIZE);
+  const scale = Math.min(INK_SIZE / boxHeight, (paperWidth - CANVAS_SIZE + INK_SIZE) / boxWidth);
+  const context = createContext(paperWidth, CANVAS_SIZE);
+  context.fillRect(0, 0, paperWidth, CANVAS_SIZE);
   context.imageSmoothingQuality = "high";
-  context.translate(CANVAS_SIZE / 2, CANVAS_SIZE / 2);
+  context.translate(paperWidth / 2, CANVAS_SIZE / 2);
   context.scale(scale, scale);
   context.drawImage(canvas, left, top, boxWidth, boxHeight, -boxWidth / 2, -boxHeight / 2, boxWidth, boxHeight);
   return context.canvas;

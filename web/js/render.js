@@ -1,23 +1,22 @@
-/** Strokes to pixels: for the screen at any size, and for the model always at 280x280. */
+/** Strokes to pixels: for the screen at any size, and for the model always 280 high. */
 
 import { pngFromGrey } from "./png.js";
 import { CANVAS_SIZE, PEN_WIDTH, inkBox, smoothStroke } from "./strokes.js";
 
 export const PAPER = "#0a0a0f";
 export const INK = "#ffffff";
-const WHOLE_CANVAS = { left: 0, top: 0, width: CANVAS_SIZE, height: CANVAS_SIZE };
 
-/** Paint strokes, and below them a 280x280 picture, over the whole of a canvas, scaled to its backing store. */
+/** Paint strokes, and below them a picture as large as the canvas, scaled to the height of the backing store. */
 export function paintDrawing(context, { strokes, picture = null }, penWidth = PEN_WIDTH) {
   const { width, height } = context.canvas;
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.fillStyle = PAPER;
   context.fillRect(0, 0, width, height);
-  context.setTransform(width / CANVAS_SIZE, 0, 0, height / CANVAS_SIZE, 0, 0);
+  context.setTransform(height / CANVAS_SIZE, 0, 0, height / CANVAS_SIZE, 0, 0);
   if (picture) {
     // The black around the picture's ink becomes the paper's own colour.
     context.globalCompositeOperation = "lighten";
-    context.drawImage(picture, 0, 0, CANVAS_SIZE, CANVAS_SIZE);
+    context.drawImage(picture, 0, 0);
     context.globalCompositeOperation = "source-over";
   }
   context.strokeStyle = context.fillStyle = INK;
@@ -51,9 +50,9 @@ function traceCurve(context, points) {
   context.lineTo(...points.at(-1));
 }
 
-/** The 280x280 raster that the model is shown, whatever the screen. */
+/** The raster that the model is shown, whatever the screen. */
 export function rasterFromDrawing(drawing) {
-  const context = createCanvas(CANVAS_SIZE, CANVAS_SIZE);
+  const context = createCanvas(drawing.width ?? CANVAS_SIZE, CANVAS_SIZE);
   paintDrawing(context, drawing);
   return context.canvas;
 }
@@ -63,8 +62,10 @@ export function rasterFromDrawing(drawing) {
  * and there is less to send and to decode.
  */
 export async function imageFromDrawing(drawing) {
-  const { left, top, width, height } = drawing.picture ? WHOLE_CANVAS : inkBox(drawing.strokes);
-  const { data } = rasterFromDrawing(drawing).getContext("2d").getImageData(left, top, width, height);
+  const raster = rasterFromDrawing(drawing);
+  const whole = { left: 0, top: 0, width: raster.width, height: raster.height };
+  const { left, top, width, height } = drawing.picture ? whole : inkBox(drawing.strokes);
+  const { data } = raster.getContext("2d").getImageData(left, top, width, height);
   const png = await pngFromGrey(greyFromColours(data), width, height);
   return `data:image/png;base64,${btoa(Array.from(png, (byte) => String.fromCharCode(byte)).join(""))}`;
 }

@@ -1,4 +1,4 @@
-/** The answer on the page: digit, confidence, the five best, what the model saw, and what went wrong. */
+/** The answer on the page: digit or number, confidence, the five best, what the model saw, and what went wrong. */
 
 import { describeError, text } from "./strings.js";
 
@@ -45,16 +45,23 @@ export class Results {
     clearTimeout(this.#announcement);
   }
 
-  showAnswer(answer, { settled }) {
-    const words = certaintyInWords(answer);
-    this.#setState(isUnsure(answer) ? "unsure" : "answered");
-    this.find("digit").textContent = answer.digit;
-    this.find("confidence").textContent = text.percent(answer.confidence);
-    this.find("confidence-meter").value = answer.confidence;
-    this.find("words").textContent = words;
-    this.#rows.forEach((row, index) => fillRow(row, answer.top_predictions[index] ?? null));
+  showAnswer(answer, request) {
+    const { digit, confidence, uncertain, top_predictions: top } = answer;
+    const others = top.slice(1).map((each) => ({ value: each.digit, confidence: each.confidence }));
+    this.showReadings([{ value: digit, confidence }, ...others], request, uncertain);
+    this.#rows.forEach((row, index) => fillRow(row, top[index] ?? null));
     this.#showImages(answer);
-    if (settled) this.announce(text.announce(answer.digit, answer.confidence, words), ANNOUNCE_AFTER_MS);
+  }
+
+  /** What was read and what else it may be, [{ value, confidence }], the best first. */
+  showReadings([best, ...others], { settled }, uncertain = best.confidence < UNSURE_BELOW) {
+    const words = uncertain ? doubtInWords(best, others) : certaintyInWords(best, others);
+    this.#setState(uncertain ? "unsure" : "answered");
+    this.find("digit").textContent = best.value;
+    this.find("confidence").textContent = text.percent(best.confidence);
+    this.find("confidence-meter").value = best.confidence;
+    this.find("words").textContent = words;
+    if (settled) this.announce(text.announce(best.value, best.confidence, words), ANNOUNCE_AFTER_MS);
   }
 
   showError(error) {
@@ -65,6 +72,7 @@ export class Results {
     this.find("notice").hidden = false;
     this.find("notice-text").textContent = message;
     this.find("try-again").hidden = !canRetry;
+    this.find("key-form").hidden = true;
     this.announce(message);
   }
 
@@ -118,17 +126,14 @@ function fillRow({ digit, meter, share }, candidate) {
   share.textContent = candidate ? text.percent(candidate.confidence) : "";
 }
 
-function isUnsure({ uncertain, confidence }) {
-  return uncertain ?? confidence < UNSURE_BELOW;
+function doubtInWords(best, others) {
+  const close = others.slice(0, 2).filter(({ confidence }) => confidence >= best.confidence / 3);
+  const named = close.length > 0 ? close : others.slice(0, 1);
+  return text.torn([best, ...named].map(({ value }) => value));
 }
 
-function certaintyInWords(answer) {
-  const [first, second, third] = answer.top_predictions;
-  if (isUnsure(answer)) {
-    const close = [first, second, third].filter(({ confidence }) => confidence >= first.confidence / 3);
-    return text.torn((close.length > 1 ? close : [first, second]).map(({ digit }) => digit));
-  }
-  if (answer.confidence >= SURE_FROM) return text.sure;
-  if (answer.confidence >= FAIRLY_SURE_FROM) return text.fairlySure;
-  return text.probably(first.digit, second.digit);
+function certaintyInWords(best, others) {
+  if (best.confidence >= SURE_FROM) return text.sure;
+  if (best.confidence >= FAIRLY_SURE_FROM || others.length === 0) return text.fairlySure;
+  return text.probably(best.value, others[0].value);
 }

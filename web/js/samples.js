@@ -14,15 +14,26 @@ const SAMPLES = [
   "0VsKVlBlBxBpBlB5BFhCMxBcZoBR8BI4BYkBoBkBwBgBoBgBsBgBwBkBsBkBYoBM0BF0BRwBdkBxBY5BMxBA1BNxBVhBhBNtBI9BU5BkBpBsBlBwBlBsBhBoBlBkBpBchBQxBJ5BFR",
   "0VkNFxBR9BVxBtBd5BRxBEtBYpBsBZwBJ4BM8BYsBoBY0BI0BFsBdoBpBgBpBUxCEMEkBAwBE8BA4BF0BJ0BN4BR0BZoBlBkB1BY1BQxBMRE",
 ];
+/** Of a digit in a number. */
+const SCALE = 0.6;
+const ADVANCE = 150;
+const [LEFT, TOP] = [45, 56];
 let previous = -1;
 
 /** Every drawing, in the order of the digits. */
 export function samples() {
-  return SAMPLES.map(decodeStrokes);
+  return SAMPLES.map((sample) => decodeStrokes(sample));
 }
 
 /** One of them, never the same twice in a row. */
 export function nextSample() {
   previous = (previous + 1 + Math.floor(Math.random() * (SAMPLES.length - 1))) % SAMPLES.length;
   return samples()[previous];
+}
+
+/** Four of them side by side. */
+export function nextNumber() {
+  return Array.from({ length: 4 }, nextSample).flatMap((strokes, index) =>
+    strokes.map((stroke) => stroke.map(([x, y]) => [LEFT + index * ADVANCE + x * SCALE, TOP + y * SCALE].map(Math.round))),
+  );
 }

@@ -1,21 +1,26 @@
 /** A drawing in a link: after the #, which browsers keep to themselves. */
 
-import { decodeStrokes, encodeStrokes } from "./strokes.js";
+import { CANVAS_SIZE, WIDE_SIZE, decodeStrokes, encodeStrokes } from "./strokes.js";
 
-const PREFIX = "#d=";
+/** Of a digit, and of a whole number. */
+const PREFIXES = { "#d=": CANVAS_SIZE, "#n=": WIDE_SIZE };
+const PREFIX_LENGTH = 3;
 
-export function linkTo(strokes) {
-  return new URL(PREFIX + encodeStrokes(strokes), location.href).href;
+export function linkTo({ strokes, width }) {
+  const prefix = Object.keys(PREFIXES).find((each) => PREFIXES[each] === width);
+  return new URL(prefix + encodeStrokes(strokes), location.href).href;
 }
 
-/** The strokes in the address bar; null without any. Throws RangeError where they cannot be read. */
-export function strokesInAddress() {
-  return location.hash.startsWith(PREFIX) ? decodeStrokes(location.hash.slice(PREFIX.length)) : null;
+/** The drawing in the address bar, { strokes, width }; null without any. Throws RangeError where it cannot be read. */
+export function drawingInAddress() {
+  const width = PREFIXES[location.hash.slice(0, PREFIX_LENGTH)];
+  return width ? { strokes: decodeStrokes(location.hash.slice(PREFIX_LENGTH), width), width } : null;
 }
 
-/** Forget the strokes in the address bar: the drawing is another one by now. */
+/** Forget the drawing in the address bar: the one on the paper is another by now. */
 export function tidyAddress() {
-  if (location.hash.startsWith(PREFIX)) history.replaceState(null, "", location.pathname + location.search);
+  const isLink = location.hash.slice(0, PREFIX_LENGTH) in PREFIXES;
+  if (isLink) history.replaceState(null, "", location.pathname + location.search);
 }
 
 /** Put a link on the clipboard; where that is forbidden, into the address bar. Says which: true for the clipboard. */

@@ -10,7 +10,10 @@ const either = new Intl.ListFormat(LOCALE, { type: "disjunction" });
 
 /** Put into elements marked `data-text`, and as `data-label` into their aria-label. */
 export const labels = {
-  tagline: "Draw a digit. It is read while you draw.",
+  tagline: "Draw a digit or a number. It is read while you draw.",
+  mode: "What you draw",
+  modeDigit: "One digit",
+  modeNumber: "Whole number",
   padHeading: "Your drawing",
   pad: "Drawing area",
   padHelp: "Draw with a mouse, a finger or a pen. With the keyboard: arrow keys move the pen, Shift makes smaller steps, Space lowers and lifts it. Escape clears.",
@@ -31,6 +34,10 @@ export const labels = {
   reading: "Reading",
   confidence: "Confidence",
   candidates: "Other readings",
+  digits: "Digit by digit",
+  alternatives: "Perhaps it is",
+  key: "Key for this server",
+  useKey: "Use it",
   tryAgain: "Try again",
   debug: "What the model saw",
   crop: "Your ink, cropped",
@@ -39,6 +46,7 @@ export const labels = {
   rivalEnd: "?",
   correct: "Put it right",
   thisWasA: "This was a",
+  consent: "Send what I put right to this server, too: the strokes, the right digit, what was answered and when, but nothing about me. A person checks it before a model learns from it.",
   saveCorrections: "Save as a file",
   loadCorrections: "Load a file",
   deleteCorrections: "Delete all",
@@ -48,10 +56,10 @@ export const labels = {
   pictureEvened: "Evened out",
   pictureInk: "The ink that was found",
   history: "Earlier drawings",
-  historyEmpty: "Your last 20 drawings will be kept here, in this browser only.",
+  historyEmpty: "Your last 20 drawings will be kept here, in this browser only; pictures are not.",
   clearHistory: "Clear history",
   shortcuts: "Keys: Escape or Alt+C clears, Ctrl+Z undoes, Ctrl+Shift+Z redoes, Alt+D shows what the model saw. Pictures can be pasted or dropped anywhere.",
-  privacy: "Drawings stay in this browser. The server is shown the picture, answers, and keeps nothing.",
+  privacy: "Drawings stay in this browser. The server is shown the drawing, answers, and keeps nothing, unless you agree to send what you put right.",
 };
 
 export const connection = {
@@ -75,6 +83,7 @@ export const text = {
     const verdict = { agree: ", agrees with TensorFlow", disagree: ", disagrees with TensorFlow" }[parity] ?? "";
     return `Model: ${name}, version ${version}${verdict}.`;
   },
+  hintNumber: "Write a number",
   blank: "Draw something: the answer appears here.",
   unread: "Not read yet.",
   cleared: "Cleared. Undo brings it back.",
@@ -98,6 +107,12 @@ export const text = {
   linkInAddress: "The link is in the address bar.",
   badLink: "This link holds no drawing that can be read.",
   corrected: (digit) => `Kept as a ${digit}, in this browser.`,
+  correctionSent: (digit) => `Kept as a ${digit}, and sent. Thank you.`,
+  correctionNotSent: (digit, detail) => `Kept as a ${digit}, but not sent${detail ? `: ${detail}` : ""}.`,
+  which: (place, count) => `Digit ${place} of ${count}.`,
+  digitOf: (place, digit, value) => `Digit ${place}: ${digit}, ${text.percent(value)}. Put it right`,
+  takeAs: (number, value) => `Take it as ${number}, ${text.percent(value)}`,
+  takenAs: (number) => `Taken as ${number}.`,
   notKept: "This browser does not let the page keep it.",
   corrections: (count) => `${plural.select(count) === "one" ? "1 drawing" : `${count} drawings`} put right so far.`,
   loaded: (count) => `Loaded: ${count}.`,
@@ -123,6 +138,7 @@ function place({ row, column }) {
 export function describeError({ kind, status, detail, retryAfterS }) {
   if (kind === "timeout") return "The server takes too long to answer. Your drawing is kept.";
   if (kind === "network") return "The server cannot be reached. Your drawing is kept and will be read when it is back.";
+  if (status === 401) return "This server answers only those who have a key. It stays in this tab.";
   const words = detail ? `${detail[0].toUpperCase()}${detail.slice(1)}.`.replace("..", ".") : "";
   if (retryAfterS !== null) return `${words || "The server is busy."} Trying again in ${Math.ceil(retryAfterS)} s.`;
   return words || `The server answered with an error (${status}).`;

@@ -1,9 +1,12 @@
 /**
- * Geometry of strokes, pure. A stroke is a list of [x, y] on the 280x280 canvas, in steps of half a pixel;
+ * Geometry of strokes, pure. A stroke is a list of [x, y] on a canvas 280 high, in steps of half a pixel;
  * a drawing is a list of strokes. They are the truth: every raster is drawn from them.
  */
 
+/** Height of every canvas, and width of one for a digit. */
 export const CANVAS_SIZE = 280;
+/** Width of a canvas for a whole number. */
+export const WIDE_SIZE = 700;
 export const PEN_WIDTH = 20;
 export const CROP_MARGIN = 4;
 
@@ -15,10 +18,13 @@ const MAX_STROKES = 500;
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /** Put a point on the grid of half pixels, inside the canvas. */
-export function snapPoint([x, y]) {
-  const snap = (value) =>
-    Math.round(Math.min(Math.max(value, 0), CANVAS_SIZE) * STEPS_PER_PIXEL) / STEPS_PER_PIXEL;
-  return [snap(x), snap(y)];
+export function snapPoint([x, y], width = CANVAS_SIZE) {
+  const snap = (value, limit) => Math.round(clamp(value, limit) * STEPS_PER_PIXEL) / STEPS_PER_PIXEL;
+  return [snap(x, width), snap(y, CANVAS_SIZE)];
+}
+
+export function clamp(value, limit) {
+  return Math.min(Math.max(value, 0), limit);
 }
 
 export function distance([x1, y1], [x2, y2]) {
@@ -43,14 +49,23 @@ export function inkBox(strokes, margin = CROP_MARGIN) {
   const points = strokes.flat();
   if (points.length === 0) return null;
   const reach = PEN_WIDTH / 2 + 1 + margin;
-  const clamp = (value) => Math.min(Math.max(value, 0), CANVAS_SIZE);
-  const span = (values) => [
-    clamp(Math.floor(Math.min(...values) - reach)),
-    clamp(Math.ceil(Math.max(...values) + reach)),
-  ];
-  const [left, right] = span(points.map(([x]) => x));
-  const [top, bottom] = span(points.map(([, y]) => y));
+  const bounds = boundsOf(points);
+  const [left, top] = [bounds.left, bounds.top].map((low) => clamp(Math.floor(low - reach), CANVAS_SIZE));
+  const [right, bottom] = [bounds.right, bounds.bottom].map((high) => clamp(Math.ceil(high + reach), CANVAS_SIZE));
   return { left, top, width: right - left, height: bottom - top };
+}
+
+/** The same strokes in the middle of a digit's canvas, smaller only where they would not fit. */
+export function centreStrokes(strokes) {
+  const { left, right, top, bottom } = boundsOf(strokes.flat());
+  const scale = Math.min(1, CANVAS_SIZE / Math.max(right - left, bottom - top, 1));
+  const centred = (value, low, high) => CANVAS_SIZE / 2 + (value - (low + high) / 2) * scale;
+  return strokes.map((stroke) => stroke.map(([x, y]) => snapPoint([centred(x, left, right), centred(y, top, bottom)])));
+}
+
+export function boundsOf(points) {
+  const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
+  return { left: Math.min(...xs), right: Math.max(...xs), top: Math.min(...ys), bottom: Math.max(...ys) };
 }
 
 /** Cut out of a drawing every part whose centre line comes within `radius` of a point. */
@@ -86,7 +101,7 @@ function subdivide(stroke, step = 3) {
     const count = Math.max(1, Math.ceil(distance([x, y], point) / step));
     return Array.from({ length: count }, (_, k) => {
       const t = (k + 1) / count;
-      return snapPoint([x + t * (point[0] - x), y + t * (point[1] - y)]);
+      return snapPoint([x + t * (point[0] - x), y + t * (point[1] - y)], Infinity);
     });
   });
 }
@@ -120,21 +135,21 @@ function encodeInteger(value) {
 }
 
 /** Read what `encodeStrokes` wrote. Throws RangeError for anything else: links come from strangers. */
-export function decodeStrokes(text) {
+export function decodeStrokes(text, width = CANVAS_SIZE) {
   const strokes = text.split(".");
   if (text.length > 4 * MAX_POINTS || strokes.length > MAX_STROKES) throw new RangeError("too long");
-  return strokes.map(decodeStroke);
+  return strokes.map((stroke) => decodeStroke(stroke, width));
 }
 
-function decodeStroke(text) {
+function decodeStroke(text, width) {
   const numbers = decodeIntegers(text);
   if (numbers.length < 2 || numbers.length % 2 !== 0) throw new RangeError("not a stroke");
   let [x, y] = [0, 0];
-  const limit = CANVAS_SIZE * STEPS_PER_PIXEL;
+  const [right, bottom] = [width * STEPS_PER_PIXEL, CANVAS_SIZE * STEPS_PER_PIXEL];
   return Array.from({ length: numbers.length / 2 }, (_, index) => {
     x += numbers[2 * index];
     y += numbers[2 * index + 1];
-    if (x < 0 || y < 0 || x > limit || y > limit) throw new RangeError("outside the canvas");
+    if (x < 0 || y < 0 || x > right || y > bottom) throw new RangeError("outside the canvas");
     return [x / STEPS_PER_PIXEL, y / STEPS_PER_PIXEL];
   });
 }

@@ -1,0 +1,118 @@
+"""Corrections that leave the browser: only where the server wants them and the user agrees."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from service.contract import QUARANTINE
+from training.config import STROKES
+from training.corrections import load_corrections
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "feedback" / QUARANTINE
+
+
+@pytest.fixture
+def wanting(start_server: Callable[..., Any], folder: Path) -> Any:
+    """A server that takes corrections."""
+    return start_server("--feedback-dir", str(folder.parent))
+
+
+@pytest.fixture
+def offered(open_page: Callable[..., Any], wanting: Any) -> Any:
+    """Its page with a seven and the panel open."""
+    # High enough for all of it: a browser that restores where one had scrolled to would move the canvas under the pen.
+    page = open_page(wanting.url, viewport={"width": 1120, "height": 1600})
+    draw_and_open(page)
+    expect(page.find("#consent-option")).to_be_visible()
+    return page
+
+
+def draw_and_open(page: Any) -> None:
+    page.draw("seven-crossed")
+    page.expect_digit("7")
+    page.find("#correction-toggle").click()
+    expect(page.find("#correction")).to_be_visible()
+
+
+def correct(page: Any, label: int, says: str) -> None:
+    page.find("#labels button").nth(label).click()
+    expect(page.find("#correction-message")).to_contain_text(says)
+
+
+def sent(page: Any) -> list[Any]:
+    return [request for request in page.requests if request.url.endswith("/feedback") and request.method == "POST"]
+
+
+def test_a_server_that_wants_none_is_sent_none(page: Any) -> None:
+    page.tab.add_init_script("localStorage['livedigit.consent'] = 'yes'")
+    page.tab.reload()
+    draw_and_open(page)
+    correct(page, 1, "Kept as a 1, in this browser.")
+    expect(page.find("#consent-option")).to_be_hidden()
+    assert sent(page) == []
+
+
+def test_nothing_is_sent_until_the_user_agrees(offered: Any, folder: Path) -> None:
+    expect(offered.find("#consent")).not_to_be_checked()
+    correct(offered, 1, "Kept as a 1, in this browser.")
+    assert sent(offered) == []
+    assert list(folder.iterdir()) == []
+
+
+def test_what_is_agreed_to_is_sent_and_can_be_learnt_from_once_checked(offered: Any, folder: Path) -> None:
+    offered.find("#consent").check()
+    correct(offered, 1, "Kept as a 1, and sent. Thank you.")
+    (path,) = folder.iterdir()
+    (row,) = json.loads(path.read_text())
+    assert (row["label"], row["answered"]["digit"], row["model"]) == ("1", 7, "digits")
+    assert row["name"] == offered.stored("corrections")[0]["name"]
+    folder.rename(folder.parent / "checked")
+    (digit,) = load_corrections([folder.parent / "checked"], STROKES).digits
+    assert (digit.label, len(digit.strokes)) == (1, 2)
+
+
+def test_consent_is_remembered_and_can_be_taken_back(offered: Any, folder: Path) -> None:
+    offered.find("#consent").check()
+    offered.tab.reload()
+    draw_and_open(offered)
+    expect(offered.find("#consent")).to_be_checked()
+    correct(offered, 1, "and sent")
+    offered.find("#consent").uncheck()
+    correct(offered, 2, "Kept as a 2, in this browser.")
+    offered.tab.reload()
+    draw_and_open(offered)
+    expect(offered.find("#consent")).not_to_be_checked()
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_what_cannot_be_sent_is_kept_all_the_same(offered: Any, folder: Path) -> None:
+    offered.find("#consent").check()
+    folder.rmdir()
+    correct(offered, 1, "Kept as a 1, but not sent: the correction could not be written")
+    assert len(offered.stored("corrections")) == 1
+    offered.tab.context.set_offline(True)
+    correct(offered, 2, "Kept as a 2, but not sent")
+
+
+def test_digits_of_a_number_are_sent_one_by_one(offered: Any, folder: Path) -> None:
+    offered.find("#consent").check()
+    offered.find("#clear").click()
+    offered.write_number("10")
+    offered.expect_digit("10")
+    offered.find("#digits button").nth(1).click()
+    correct(offered, 6, "and sent")
+    (path,) = folder.iterdir()
+    (row,) = json.loads(path.read_text())
+    assert (row["label"], row["answered"]["digit"]) == ("6", 0)
+    assert all(0 <= value <= 280 for stroke in row["strokes"] for point in stroke for value in point)

@@ -1,0 +1,128 @@
+/** A whole number: each digit framed where it was written, and what else the number may be, one tap away. */
+
+import { CANVAS_SIZE, WIDE_SIZE, boundsOf, centreStrokes } from "./strokes.js";
+import { text } from "./strings.js";
+
+/** Below a frame, for its digit. */
+const LABEL_ROOM = 45;
+
+export class Numbers {
+  #find;
+  #results;
+  #onCorrect;
+  #onChoose;
+  #drawing = null;
+  #answer = null;
+  #selected = 0;
+
+  /** `onCorrect(target)` wants a digit put right; `onChoose(number, targets)` says what the whole number is. */
+  constructor(find, results, { onCorrect, onChoose }) {
+    this.#find = find;
+    this.#results = results;
+    this.#onCorrect = onCorrect;
+    this.#onChoose = onChoose;
+  }
+
+  /** Show the answer of `/read` to a request of the reader. */
+  show(answer, request) {
+    const readings = [answer, ...answer.alternatives];
+    this.#results.showReadings(readings.map(({ number: value, confidence }) => ({ value, confidence })), request);
+    this.#answer = answer;
+    this.#drawing = request.drawing;
+    this.#selected = leastCertain(answer.digits);
+    this.#find("frames").replaceChildren(...answer.digits.map(frame));
+    this.#find("digits").replaceChildren(...answer.digits.map((digit, index) => this.#digitItem(digit, index)));
+    this.#find("alternatives").replaceChildren(...answer.alternatives.map((each) => this.#alternativeItem(each)));
+  }
+
+  clear() {
+    for (const id of ["frames", "digits", "alternatives"]) this.#find(id).replaceChildren();
+    this.#answer = null;
+  }
+
+  /** What the panel for corrections is about: the digit that was chosen, or else the least certain one. */
+  get target() {
+    return this.#answer ? this.#targetAt(this.#selected) : { id: null, strokes: [] };
+  }
+
+  #targetAt(index) {
+    const { digits, number } = this.#answer;
+    const { digit, confidence } = digits[index];
+    return {
+      id: `${this.#drawing.id}-${index}`,
+      strokes: centreStrokes(strokesOf(digits, index, this.#drawing.strokes)),
+      answered: { digit, confidence },
+      which: text.which(index + 1, digits.length),
+      onCorrected: (label) => this.#onChoose(number.slice(0, index) + label + number.slice(index + 1), []),
+    };
+  }
+
+  #digitItem({ digit, confidence }, index) {
+    return listItem(digit, confidence, text.digitOf(index + 1, digit, confidence), () => {
+      this.#selected = index;
+      [...this.#find("digits").children].forEach((item, place) => {
+        item.firstChild.ariaPressed = String(place === index);
+      });
+      this.#onCorrect(this.target);
+    });
+  }
+
+  #alternativeItem({ number, confidence }) {
+    const choose = () => this.#onChoose(number, this.#differing(number));
+    return listItem(number, confidence, text.takeAs(number, confidence), choose);
+  }
+
+  /** The digits that a chosen number corrects: [{ target, label }]; none where it is grouped otherwise. */
+  #differing(number) {
+    if (number.length !== this.#answer.number.length) return [];
+    const labels = [...number].map((label, index) => ({ label, index }));
+    const differing = labels.filter(({ label, index }) => label !== this.#answer.number[index]);
+    return differing.map(({ label, index }) => ({ target: { ...this.#targetAt(index), onCorrected: null }, label }));
+  }
+}
+
+function leastCertain(digits) {
+  const confidences = digits.map(({ confidence }) => confidence);
+  return confidences.indexOf(Math.min(...confidences));
+}
+
+/** The strokes of one digit: each belongs to the narrowest frame that holds it, else to the nearest. */
+function strokesOf(digits, index, strokes) {
+  return strokes.filter((stroke) => ownerOf(stroke, digits) === index);
+}
+
+function ownerOf(stroke, digits) {
+  const { left, right } = boundsOf(stroke);
+  const middle = (left + right) / 2;
+  const frames = digits.map(({ box: [x, , width] }, index) => ({ index, x, width }));
+  const holding = frames.filter(({ x, width }) => x <= left && right <= x + width);
+  const distance = ({ x, width }) => Math.abs(x + width / 2 - middle);
+  const order = holding.length > 0 ? (a, b) => a.width - b.width : (a, b) => distance(a) - distance(b);
+  return (holding.length > 0 ? holding : frames).toSorted(order)[0].index;
+}
+
+function frame({ digit, box: [x, y, width, height] }) {
+  const element = document.createElement("span");
+  const share = (value, whole) => `${(100 * value) / whole}%`;
+  Object.assign(element.style, {
+    left: share(x, WIDE_SIZE),
+    top: share(y, CANVAS_SIZE),
+    width: share(width, WIDE_SIZE),
+    height: share(height, CANVAS_SIZE),
+  });
+  element.classList.toggle("low", y + height > CANVAS_SIZE - LABEL_ROOM);
+  element.appendChild(document.createElement("b")).textContent = digit;
+  return element;
+}
+
+/** A button that shows a reading and how likely it is. */
+function listItem(value, confidence, label, onClick) {
+  const item = document.createElement("li");
+  const button = item.appendChild(document.createElement("button"));
+  const [read, share] = ["b", "small"].map((tag) => button.appendChild(document.createElement(tag)));
+  read.textContent = value;
+  share.textContent = text.percent(confidence);
+  Object.assign(button, { type: "button", ariaLabel: label });
+  button.addEventListener("click", onClick);
+  return item;
+}
