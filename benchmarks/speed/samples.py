@@ -14,7 +14,7 @@ import msgspec
 import uvloop
 
 from benchmarks.load import OK, Load, Tally, hammer_for
-from benchmarks.speed.processes import Process
+from benchmarks.speed.processes import TICKS_PER_S, Process
 from benchmarks.speed.workloads import Workload
 
 AWAKE_S = 0.002
@@ -76,7 +76,8 @@ def observe(process: Process, workload: Workload, load: Coroutine[Any, Any, Tall
     used = {pid: after - cpu_before.get(pid, 0.0) for pid, after in cpu_after.items()}
     return Sample(
         images_per_s=images / elapsed,
-        images_per_cpu_s=images / sum(used.values()),
+        # What took less than a tick of the kernel's clock counts as one.
+        images_per_cpu_s=images / max(sum(used.values()), 1 / TICKS_PER_S),
         p50_ms=tally.latency_ms(0.5),
         p99_ms=tally.latency_ms(0.99),
         client_share=client_used / elapsed,

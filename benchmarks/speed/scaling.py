@@ -23,6 +23,7 @@ from benchmarks.speed.workloads import make_batches, make_workloads
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as MatplotlibFigure
 
 POWERS = (1, 2, 4, 8, 16, 32, 64)
 WORKERS = (1, 2)
@@ -58,7 +59,7 @@ def scaling(seconds: float, json_file: Path | None, plot_file: Path | None) -> N
     if json_file is not None:
         write_report(report, json_file)
     if plot_file is not None:
-        draw_scaling(report, plot_file)
+        draw_scaling(report).savefig(plot_file)
 
 
 def measure_points(folder: Path, cores: Cores, drawings: tuple[Drawing, ...], seconds: float) -> Iterator[Point]:
@@ -96,7 +97,7 @@ def points_table(report: ScalingReport) -> Table:
     return table
 
 
-def draw_scaling(report: ScalingReport, file: Path) -> None:
+def draw_scaling(report: ScalingReport) -> MatplotlibFigure:
     """Draw rates over connections and over batches."""
     import matplotlib as mpl
 
@@ -112,14 +113,16 @@ def draw_scaling(report: ScalingReport, file: Path) -> None:
     draw_curve(batches, points, [point.batch for point in points], "1 worker")
     connections.set(title="POST /predict, whole canvas", xlabel="connections", ylabel="requests/s")
     batches.set(title="/v2 infer, binary tensors", xlabel="images in a batch", ylabel="images/s")
-    figure.savefig(file)
+    for axes in (connections, batches):
+        # Only now: a limit keeps later curves from widening the scale.
+        axes.set_ylim(bottom=0)
     plt.close(figure)
+    return figure
 
 
 def draw_curve(axes: Axes, points: list[Point], places: list[int], title: str) -> None:
-    """Draw one curve from zero, on a scale of powers of two."""
+    """Draw one curve on a scale of powers of two."""
     axes.plot(places, [point.sample.images_per_s for point in points], marker="o", label=title)
     axes.set_xscale("log", base=2)
     axes.set_xticks(POWERS, [str(power) for power in POWERS])
-    axes.set_ylim(bottom=0)
     axes.legend()

@@ -8,6 +8,7 @@ import io
 import os
 import re
 import struct
+import sys
 import zlib
 from pathlib import Path
 
@@ -18,20 +19,26 @@ import pytest
 from PIL import Image
 
 from benchmarks.client import Fault, Outcome, get
-from benchmarks.drawings import STROKES, Digit, encode_canvas, imitate, shrink
+from benchmarks.drawings import STROKES, Digit, Drawing, encode_canvas, imitate, shrink
 from benchmarks.load import Load, Tally
 from benchmarks.report import make_report
-from benchmarks.speed.contenders import CONTENDERS, DEMONSTRATION, OURS, environment
+from benchmarks.servers import ServerFailed
+from benchmarks.speed.contenders import CONTENDERS, DEMONSTRATION, OURS, Contender, environment
 from benchmarks.speed.cores import running_on, two_cores
 from benchmarks.speed.environments import REQUIREMENTS, ROOT
 from benchmarks.speed.figures import Gauge, SpeedReport, make_figures, make_rows
 from benchmarks.speed.plot import draw_plot
-from benchmarks.speed.processes import cpu_s, memory_kb
+from benchmarks.speed.processes import cpu_s, memory_kb, run_contender
+from benchmarks.speed.profile import parse_timing, split
 from benchmarks.speed.readme import END, START, as_markdown, rewrite_readme
 from benchmarks.speed.rounds import QUICK, Limit, OwnRound, Round, ServerMemory, ServerRound, alternating
-from benchmarks.speed.samples import Sample, refuse_failures
-from benchmarks.speed.workloads import check_digits, check_tensors
+from benchmarks.speed.samples import Sample, refuse_failures, saturate
+from benchmarks.speed.scaling import POWERS, Point, ScalingReport, draw_scaling
+from benchmarks.speed.stages import measure_stages
+from benchmarks.speed.workloads import Workload, check_digits, check_tensors, make_batches
+from service.models import ModelStore
 from service.preprocessing import prepare_image
+from service.settings import Settings
 
 DIGITS = msgspec.json.decode(STROKES.read_bytes(), type=list[Digit])
 PROBABILITIES = np.eye(10, dtype=np.float32)[[7, 3]] * np.float32(0.9)
@@ -74,6 +81,21 @@ def whole_round(drift: float = 1.0) -> Round:
     return Round(servers, ours)
 
 
+SEVEN_SERVER = """
+import http.server, sys
+
+class Seven(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "11")
+        self.end_headers()
+        self.wfile.write(b'{"digit":7}')
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Seven).serve_forever()
+"""
+SEVEN = Workload([get("/")], lambda _, body: body == b'{"digit":7}')
 SIZES = {contender.name: 400.0 for contender in CONTENDERS} | {OURS: 100.0}
 
 
@@ -274,3 +296,76 @@ def test_a_process_that_is_gone_uses_nothing():
     assert (cpu_s(GONE), memory_kb(GONE, "Rss")) == (0.0, 0)
     assert cpu_s(os.getpid()) > 0
     assert memory_kb(os.getpid(), "Rss") >= memory_kb(os.getpid(), "Pss") > 0
+
+
+def python_contender(program: str) -> Contender:
+    return Contender(OURS, "a program", lambda _, port: [sys.executable, "-c", program, str(port)])
+
+
+def test_a_contender_is_timed_weighed_and_ended():
+    cores = os.sched_getaffinity(0)
+    with run_contender(python_contender(SEVEN_SERVER), ROOT, cores, SEVEN) as process:
+        assert process.pids() == [process.pid]
+        assert process.start_s > 0
+        assert process.memory_mb("Rss") > 1
+        found = saturate(process, SEVEN, 2, 0.05)
+        assert found.p99_ms >= found.p50_ms > 0
+        assert found.images_per_s > 0
+    assert not Path(f"/proc/{process.pid}").exists()
+
+
+def test_a_contender_that_ends_is_reported_with_its_words():
+    program = "raise SystemExit('no model here')"
+    with (
+        pytest.raises(ServerFailed, match=r"(?s)ended with 1.*no model here"),
+        run_contender(python_contender(program), ROOT, os.sched_getaffinity(0), SEVEN),
+    ):
+        pass
+
+
+def drawings(count: int) -> tuple[Drawing, ...]:
+    return tuple(Drawing(int(digit.label), *imitate(digit.strokes)) for digit in DIGITS[:count])
+
+
+def test_batches_hold_every_drawing_once():
+    workload = make_batches(drawings(4), 2)
+    assert (len(workload.requests), workload.images) == (2, 2)
+
+
+def test_a_misread_drawing_is_no_measure():
+    (drawing,) = drawings(1)
+    with pytest.raises(ValueError, match="misreads"):
+        make_batches((msgspec.structs.replace(drawing, digit=5),), 1)
+
+
+def test_the_stages_that_are_timed_are_those_of_the_server():
+    store = ModelStore(Settings())
+    store.load()
+    stages = measure_stages(store.serving(), [drawing.canvas for drawing in drawings(2)], 0.0)
+    assert set(stages) == {
+        "JSON and base64", "decode the image", "preprocess", "infer", "choose the five likeliest", "write the answer",
+    }  # fmt: skip
+    assert stages["decode the image"] > 0
+
+
+def test_the_parts_of_a_request_add_up():
+    found = split("a request", 100.0, {"decode": 40.0, "infer": 20.0}, 15.0, {})
+    assert sum(found.parts_us.values()) == found.cpu_us == 100.0
+    assert min(found.parts_us.values()) == 15.0
+
+
+def test_server_timing_is_read():
+    assert parse_timing("decode;dur=0.512, total;dur=1.250") == {"decode": 0.512, "total": 1.25}
+
+
+def test_every_curve_of_the_scaling_plot_is_in_sight():
+    points = tuple(
+        Point(load=load, workers=workers, connections=power, batch=power, sample=sample(power * rate))
+        for load, workers, rate in (("/predict", 1, 10.0), ("/predict", 2, 1000.0), ("/v2", 1, 10.0))
+        for power in POWERS
+    )
+    report = ScalingReport(**msgspec.structs.asdict(make_report("scaling", [])), points=points)
+    connections, batches = draw_scaling(report).axes
+    assert [len(axes.lines) for axes in (connections, batches)] == [2, 1]
+    assert connections.get_ylim()[0] == 0
+    assert connections.get_ylim()[1] >= 64_000
