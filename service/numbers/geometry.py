@@ -62,13 +62,18 @@ class Features(NamedTuple):
     """The widest gap in x between its atoms."""
     overlap: float
     """How far it shares its stretch of the line with atoms that are not its own."""
-    atoms: float
-    """How many atoms it has beside the first."""
-    joint: float
-    """How it was taken out: of strokes, those written in between; of ink, how much was cut through."""
+    parts: float
+    """How many parts it has beside the first: strokes, or pieces of ink."""
+    cut: float
+    """Ink that was cut to take it out, in widths of the pen."""
+    uncut: float
+    """How much speaks for cutting it further."""
+    doubt: float
+    """By how much `certainty` is below `SURE`."""
 
 
 USUAL_WIDTH = 0.8
+SURE = 2.0
 CERTAINTY_LIMITS = (-4.0, 8.0)
 
 
@@ -120,12 +125,17 @@ def propose_groups(boxes: Sequence[Box], line: float, most: int) -> list[int]:
                 continue
             groups[larger] = (size + 1, around | near[index], grown)
             queue.append(larger)
-            if len(queue) > MAX_CANDIDATES:
-                raise UnreadableNumber(
-                    f"the drawing can be taken apart into digits in more than {MAX_CANDIDATES} places: "
-                    "write one number, its digits side by side"
-                )
+            refuse_too_many_groups(len(queue))
     return queue
+
+
+def refuse_too_many_groups(count: int) -> None:
+    """Bound the work. Raises `UnreadableNumber`."""
+    if count > MAX_CANDIDATES:
+        raise UnreadableNumber(
+            f"there are more than {MAX_CANDIDATES} ways to take a digit out of the drawing: "
+            "write one number, its digits side by side"
+        )
 
 
 def bits_of(bits: int) -> list[int]:

@@ -9,18 +9,21 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from service.contract import PreprocessingSpec
 from service.errors import UnreadableNumber
 from service.numbers.components import Components, Labels, Mask, label_components
-from service.numbers.geometry import Box, bits_of, enclose, measure_line, propose_groups
-from service.numbers.pieces import Pieces
-from service.numbers.seams import Seam, find_seams
-from service.preprocessing import GreyImage, clear_paper, crop_to_ink
+from service.numbers.geometry import WIDEST, Box, bits_of, enclose, measure_line, propose_groups, refuse_too_many_groups
+from service.numbers.pieces import Making, Pieces
+from service.numbers.seams import DEAR, Seam, find_seams
+from service.preprocessing import GreyImage, clear_paper, crop_to_ink, lighten_ink
 
 MAX_ATOMS = 48
 """Of one picture: twelve digits of four."""
-ATOMS_PER_DIGIT = 5
-WIDE = 0.85
+PIECES_PER_DIGIT = 4
+WIDE = 0.75
 """Width, in line heights, from which a piece may be several digits."""
+OUTLINE_PER_STEP = np.pi / 4
+"""Length of a smooth outline for each side of a pixel in it, over all directions."""
 SPECK = 0.06
 """Longer side of ink, in line heights, below which it is dirt."""
 MAX_SIDE = 1200
@@ -37,7 +40,7 @@ class Atom(NamedTuple):
     part: int
     """Its place among the parts of the component."""
     costs: tuple[float, float]
-    """Ink crossed by the seams to its left and to its right, in line heights; 0 where there is none."""
+    """Ink crossed by the seams to its left and to its right, in widths of the pen; 0 where there is none."""
 
 
 class Ink(NamedTuple):
@@ -51,16 +54,19 @@ class Ink(NamedTuple):
     """By how much it was scaled down."""
 
 
-def take_image_apart(grey: GreyImage, ink_threshold: int) -> Pieces:
-    """Take (H, W) grey levels, 0 = paper, to candidates. Raises `EmptyDrawing` or `UnreadableNumber`."""
-    ink = find_ink(grey, ink_threshold)
+def take_image_apart(grey: GreyImage, spec: PreprocessingSpec) -> Pieces:
+    """Take (H, W) grey levels to candidates; the spec says which of them are ink.
+
+    Raises `EmptyDrawing` or `UnreadableNumber`.
+    """
+    ink = find_ink(lighten_ink(grey, spec), spec.ink_threshold)
     components = label_components(ink.grey > 0)
     numbers, line = find_pieces(components)
     labels = components.labels.copy()
-    atoms = sorted(cut_pieces(ink.grey, labels, components, numbers, line), key=lambda atom: atom.box.middle)
+    pen = measure_pen(ink.grey)
+    atoms = sorted(cut_pieces(ink.grey, labels, components, numbers, line, pen), key=lambda atom: atom.box.middle)
     refuse_too_many(len(atoms))
-    boxes = tuple(atom.box for atom in atoms)
-    groups = propose_groups(boxes, line, ATOMS_PER_DIGIT)
+    groups = propose_pieces(atoms, line)
 
     def members(group: int) -> list[Atom]:
         return [atoms[index] for index in bits_of(group)]
@@ -71,7 +77,39 @@ def take_image_apart(grey: GreyImage, ink_threshold: int) -> Pieces:
     def frame(group: int) -> Box:
         return place_box(enclose([atom.box for atom in members(group)]), ink)
 
-    return Pieces(boxes, line, tuple(groups), tuple(sum_costs(members(group)) for group in groups), draw, frame)
+    makings = tuple(describe_making(members(group)) for group in groups)
+    return Pieces(tuple(atom.box for atom in atoms), line, tuple(groups), makings, draw, frame)
+
+
+def propose_pieces(atoms: Sequence[Atom], line: float) -> list[int]:
+    """List the sets of atoms that may be a digit, as bits: whole components, alone and together, and runs of parts.
+
+    Raises `UnreadableNumber` where there are too many.
+    """
+    parts: dict[int, list[int]] = {}
+    for index, atom in sorted(enumerate(atoms), key=lambda item: item[1].part):
+        parts.setdefault(atom.component, []).append(index)
+    wholes = sorted(
+        ((enclose([atoms[index].box for index in own]), own) for own in parts.values()),
+        key=lambda whole: whole[0].middle,
+    )
+    together = propose_groups([box for box, _ in wholes], line, PIECES_PER_DIGIT)
+    groups = [sum(1 << index for place in bits_of(group) for index in wholes[place][1]) for group in together]
+    groups += [run for own in parts.values() for run in propose_runs(own, atoms, line)]
+    refuse_too_many_groups(len(groups))
+    return groups
+
+
+def propose_runs(own: Sequence[int], atoms: Sequence[Atom], line: float) -> list[int]:
+    """List the runs of a component's parts, short of all, that are no wider than a digit."""
+    runs = []
+    for first in range(len(own)):
+        for last in range(first, len(own)):
+            box = enclose([atoms[index].box for index in own[first : last + 1]])
+            is_whole = last - first + 1 == len(own)
+            if not is_whole and (first == last or box.width <= WIDEST * line):
+                runs.append(sum(1 << index for index in own[first : last + 1]))
+    return runs
 
 
 def find_ink(grey: GreyImage, ink_threshold: int) -> Ink:
@@ -103,8 +141,15 @@ def refuse_too_many(count: int) -> None:
         )
 
 
+def measure_pen(grey: GreyImage) -> float:
+    """Give the width of the pen, as twice the ink's area over its outline's length."""
+    ink = np.pad(grey > 127, 1)
+    steps = np.count_nonzero(ink[1:] != ink[:-1]) + np.count_nonzero(ink[:, 1:] != ink[:, :-1])
+    return max(1.0, 2 * float(np.count_nonzero(ink)) / max(OUTLINE_PER_STEP * steps, 1.0))
+
+
 def cut_pieces(
-    grey: GreyImage, labels: Labels, components: Components, numbers: Sequence[int], line: float
+    grey: GreyImage, labels: Labels, components: Components, numbers: Sequence[int], line: float, pen: float
 ) -> Iterator[Atom]:
     """Cut what is too wide for a digit, writing the parts' labels over those of the piece."""
     free = len(components.boxes) + 1
@@ -115,7 +160,7 @@ def cut_pieces(
             yield whole
             continue
         own = labels[top:bottom, left:right] == number
-        seams = find_seams(np.where(own, grey[top:bottom, left:right], np.uint8(0)), line)
+        seams = find_seams(np.where(own, grey[top:bottom, left:right], np.uint8(0)), line, pen)
         parts = number_parts(own, seams)
         labels[top:bottom, left:right][own] = free + parts[own]
         yield from list_parts(parts, own, whole, seams, free)
@@ -147,19 +192,22 @@ def list_parts(parts: Labels, own: Mask, whole: Atom, seams: Sequence[Seam], fre
 def draw_atoms(grey: GreyImage, labels: Labels, atoms: Sequence[Atom]) -> GreyImage:
     """Show some atoms alone, cropped to their box."""
     left, top, right, bottom = map(int, enclose([atom.box for atom in atoms]))
-    shown = np.isin(labels[top:bottom, left:right], [atom.label for atom in atoms])
+    inside = labels[top:bottom, left:right]
+    shown = inside == atoms[0].label
+    for atom in atoms[1:]:
+        shown |= inside == atom.label
     return np.where(shown, grey[top:bottom, left:right], np.uint8(0))
 
 
-def sum_costs(atoms: Sequence[Atom]) -> float:
-    """Add up the ink that the seams cross between some atoms and the rest of their pieces."""
+def describe_making(atoms: Sequence[Atom]) -> Making:
+    """Say how a group is made: pieces, seams around it, seams inside it."""
     present = {(atom.component, atom.part) for atom in atoms}
-    return sum(
-        cost
-        for atom in atoms
-        for cost, neighbour in zip(atom.costs, (atom.part - 1, atom.part + 1), strict=True)
-        if (atom.component, neighbour) not in present
-    )
+    cut = uncut = 0.0
+    for atom in atoms:
+        before, after = ((atom.component, atom.part + step) in present for step in (-1, 1))
+        cut += (0.0 if before else atom.costs[0]) + (0.0 if after else atom.costs[1])
+        uncut += max(0.0, 1 - atom.costs[1] / DEAR) if after else 0.0
+    return Making(len({atom.component for atom in atoms}), cut, uncut)
 
 
 def place_box(box: Box, ink: Ink) -> Box:

@@ -9,6 +9,17 @@ from service.numbers.geometry import Box
 from service.preprocessing import GreyImage
 
 
+class Making(NamedTuple):
+    """How a group is made of its atoms."""
+
+    parts: int
+    """Strokes, or pieces of ink that do not hang together."""
+    cut: float = 0.0
+    """Ink that the seams around it cross, in widths of the pen."""
+    uncut: float = 0.0
+    """How tempting the seams inside it are that were not cut: 1 for each that crosses no ink, 0 from `DEAR` on."""
+
+
 class Pieces(NamedTuple):
     """Atoms, and the groups of them that may be a digit."""
 
@@ -18,8 +29,8 @@ class Pieces(NamedTuple):
     """Height of the line, in the boxes' units."""
     groups: tuple[int, ...]
     """Sets of atoms as bits, each atom alone among them."""
-    joints: tuple[float, ...]
-    """Of each group: how it was taken out, `geometry.Features.joint`."""
+    makings: tuple[Making, ...]
+    """Of each group: how it is made of its atoms."""
     draw: Callable[[int], GreyImage]
     """Draws a group: (H, W) grey levels, 0 = paper, 255 = ink."""
     frame: Callable[[int], Box]

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ from service.contract import PreprocessingSpec
 from service.errors import EmptyDrawing, UnreadableNumber
 from service.numbers.geometry import (
     CERTAINTY_LIMITS,
+    SURE,
     USUAL_WIDTH,
     Box,
     Features,
@@ -94,13 +96,14 @@ def read_strokes(strokes: Sequence[Stroke], canvas: Canvas, model: Model) -> Rea
 
 
 def read_image(grey: GreyImage, model: Model) -> Reading:
-    """Read the number in (H, W) grey levels, 0 = paper. Raises `EmptyDrawing` or `UnreadableNumber`."""
-    return read_examined(examine(take_image_apart(grey, model.spec.ink_threshold), model), INK, model.labels)
+    """Read the number in (H, W) grey levels. Raises `EmptyDrawing` or `UnreadableNumber`."""
+    return read_examined(examine(take_image_apart(grey, model.spec), model), INK, model.labels)
 
 
 def examine(pieces: Pieces, model: Model) -> Examined:
     """Ask the model about all candidates in one batch, and describe each."""
-    tensors = np.stack([prepare_group(pieces.draw(group), model.spec) for group in pieces.groups])
+    drawn_light = msgspec.structs.replace(model.spec, polarity="light_on_dark")
+    tensors = np.stack([prepare_group(pieces.draw(group), drawn_light) for group in pieces.groups])
     probabilities = model.classify(tensors)
     features = tuple(
         describe(pieces, index, float(certainty)) for index, certainty in enumerate(probabilities.max(axis=1))
@@ -122,24 +125,28 @@ def describe(pieces: Pieces, index: int, probability: float) -> Features:
     boxes = [pieces.boxes[member] for member in members]
     others = [box for place, box in enumerate(pieces.boxes) if place not in members]
     box = enclose(boxes)
+    making = pieces.makings[index]
     least, most = CERTAINTY_LIMITS
-    odds = math.log(max(probability, 1e-9) / max(1 - probability, 1e-9))
+    odds = min(max(math.log(max(probability, 1e-9) / max(1 - probability, 1e-9)), least), most)
     return Features(
         bias=1.0,
-        certainty=min(max(odds, least), most),
+        certainty=odds,
         low=max(0.0, 1 - box.height / pieces.line),
         wide=max(0.0, box.width / pieces.line - USUAL_WIDTH),
         gap=max(0.0, widest_gap(boxes) / pieces.line),
         overlap=share_of_line(box, others),
-        atoms=len(members) - 1,
-        joint=pieces.joints[index],
+        parts=making.parts - 1,
+        cut=making.cut,
+        uncut=making.uncut,
+        doubt=max(0.0, SURE - odds),
     )
 
 
 def read_examined(examined: Examined, weights: Features, labels: Sequence[int]) -> Reading:
     """Put the candidates together. Raises `UnreadableNumber`."""
     ways = find_ways(len(examined.pieces.boxes), make_candidates(examined, weights), WAYS)
-    laid_out = [lay_out(way, examined, labels) for way in ways]
+    frames = [examined.pieces.frame(group) for group in examined.pieces.groups]
+    laid_out = [lay_out(way, examined, frames, labels) for way in ways]
     chances: dict[str, float] = {}
     for way, digits in zip(ways, laid_out, strict=True):
         chances[spell(digits)] = chances.get(spell(digits), 0.0) + way.probability
@@ -161,12 +168,9 @@ def make_candidates(examined: Examined, weights: Features) -> list[Candidate]:
     ]
 
 
-def lay_out(way: Way, examined: Examined, labels: Sequence[int]) -> tuple[ReadDigit, ...]:
+def lay_out(way: Way, examined: Examined, frames: Sequence[Box], labels: Sequence[int]) -> tuple[ReadDigit, ...]:
     """Give a way's digits from left to right."""
-    digits = [
-        ReadDigit(labels[label], examined.probabilities[index], examined.pieces.frame(examined.pieces.groups[index]))
-        for index, label in way.steps
-    ]
+    digits = [ReadDigit(labels[label], examined.probabilities[index], frames[index]) for index, label in way.steps]
     return tuple(sorted(digits, key=lambda digit: digit.box.middle))
 
 

@@ -24,10 +24,16 @@ REACH = 0.15
 """How far a stretch reaches to either side of its middle."""
 BEND_COST = 0.05
 """Of each step aside, in pixels of ink."""
-NEAREST = 0.12
+NEAREST = 0.08
 """Least distance of two seams' mean places; of closer ones, the cheaper is kept."""
 PER_LINE = 3.0
 """Most seams for each line height of width."""
+LEAST_SEAMS = 3
+"""The same where that is less."""
+FAIR_SHARE = 0.15
+"""Least share of the ink on either side."""
+DEAR = 2.0
+"""Cost, in widths of the pen, above which a seam is none: two strokes crossed squarely."""
 OUTSIDE = 1e3
 """Cost of leaving the picture: never paid, since standing still is free of it."""
 
@@ -38,11 +44,11 @@ class Seam(NamedTuple):
     places: NDArray[np.float64]
     """(H,): the x in each row, before which the left side ends."""
     cost: float
-    """Ink crossed, in line heights."""
+    """Ink crossed, in widths of the pen."""
 
 
-def find_seams(grey: GreyImage, line: float) -> list[Seam]:
-    """Find the seams through (H, W) ink that may separate digits of a line, from left to right."""
+def find_seams(grey: GreyImage, line: float, pen: float) -> list[Seam]:
+    """Find the seams through (H, W) ink that may separate digits of such a line and pen, from left to right."""
     height, width = grey.shape
     scale = ROWS / height
     small = Image.fromarray(grey).resize((max(3, round(width * scale)), ROWS), Image.Resampling.BOX)
@@ -54,10 +60,17 @@ def find_seams(grey: GreyImage, line: float) -> list[Seam]:
     paths, costs = trace_stretches(cost, middles, max(1, round(REACH * unit)))
     rows = np.clip(((np.arange(height) + 0.5) * scale).astype(int), 0, ROWS - 1)
     seams = [
-        Seam((path[rows] + 0.5) * (width / cost.shape[1]), float(total) / unit)
+        Seam((path[rows] + 0.5) * (width / cost.shape[1]), float(total) / (pen * scale))
         for path, total in zip(paths, costs, strict=True)
     ]
-    return choose_seams(seams, line, width)
+    return choose_seams([seam for seam in seams if is_fair(seam, grey)], line, width)
+
+
+def is_fair(seam: Seam, grey: GreyImage) -> bool:
+    """Tell whether enough ink lies on either side."""
+    left = np.arange(grey.shape[1]) + 0.5 < seam.places[:, np.newaxis]
+    share = float(grey[left].sum(dtype=np.int64)) / float(grey.sum(dtype=np.int64))
+    return FAIR_SHARE <= share <= 1 - FAIR_SHARE
 
 
 def trace_stretches(
@@ -96,7 +109,9 @@ def choose_seams(seams: list[Seam], line: float, width: int) -> list[Seam]:
     """Keep the cheapest of neighbours, and no more than digits of such a width can need; from left to right."""
     kept: list[Seam] = []
     for seam in sorted(seams, key=lambda seam: seam.cost):
-        if all(abs(float(seam.places.mean() - other.places.mean())) >= NEAREST * line for other in kept):
+        if seam.cost <= DEAR and all(
+            abs(float(seam.places.mean() - other.places.mean())) >= NEAREST * line for other in kept
+        ):
             kept.append(seam)
-    most = max(1, int(PER_LINE * width / line))
+    most = max(LEAST_SEAMS, int(PER_LINE * width / line))
     return sorted(kept[:most], key=lambda seam: float(seam.places.mean()))

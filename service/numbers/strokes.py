@@ -12,7 +12,7 @@ import numpy as np
 
 from service.errors import EmptyDrawing, UnreadableNumber
 from service.numbers.geometry import Box, bits_of, enclose, measure_line, propose_groups
-from service.numbers.pieces import Pieces
+from service.numbers.pieces import Making, Pieces
 from service.preprocessing import GreyImage
 from service.rendering import PEN_WIDTH, Stroke, render_strokes
 
@@ -55,8 +55,8 @@ def take_strokes_apart(strokes: Sequence[Stroke], canvas: Canvas) -> Pieces:
     def frame(group: int) -> Box:
         return add_pen(enclose([boxes[index] for index in bits_of(group)]), canvas)
 
-    joints = tuple(count_between([order[index] for index in bits_of(group)]) for group in groups)
-    return Pieces(boxes, line, tuple(groups), joints, draw, frame)
+    makings = tuple(Making(group.bit_count()) for group in groups)
+    return Pieces(boxes, line, tuple(groups), makings, draw, frame)
 
 
 def is_seen(stroke: Stroke, canvas: Canvas) -> bool:
@@ -105,11 +105,6 @@ def draw_group(strokes: Sequence[Stroke]) -> GreyImage:
     return render_strokes(
         [(stroke - (low + high) / 2) * scale + DRAWN_SIZE / 2 for stroke in strokes], DRAWN_PEN, DRAWN_SIZE
     )
-
-
-def count_between(places: Sequence[int]) -> float:
-    """Count the strokes that were written between those of a group."""
-    return max(places) - min(places) + 1 - len(places)
 
 
 def add_pen(box: Box, canvas: Canvas) -> Box:
