@@ -37,6 +37,7 @@ MARGIN = 4
 """Pixels of paper that the page leaves around the ink."""
 UP_FILTER = b"\x02"
 RGBA = 6
+IMITATED = "an imitation of Chromium"
 DRAW = """async (drawings) => {
   const { rasterFromDrawing, imageFromDrawing } = await import("/js/render.js");
   return Promise.all(drawings.map(async (strokes) => ({
@@ -94,7 +95,7 @@ def make_drawings() -> Drawings:
     digits += [Digit(digit.label, shrink(digit.strokes)) for digit in digits]
     strokes = [digit.strokes for digit in digits]
     chromium = shutil.which("chromium")
-    encoder, pairs = paint_in_chromium(chromium, strokes) if chromium else ("imitated", list(map(imitate, strokes)))
+    encoder, pairs = paint_in_chromium(chromium, strokes) if chromium else (IMITATED, list(map(imitate, strokes)))
     return Drawings(encoder, tuple(Drawing(int(digit.label), *pair) for digit, pair in zip(digits, pairs, strict=True)))
 
 

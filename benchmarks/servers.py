@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
+
 WORKER_STARTED = "Application startup complete"
 START_TIMEOUT_S = 90
 STOP_TIMEOUT_S = 60
@@ -22,7 +24,7 @@ ESTABLISHED = "01"
 LISTENING_ON = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
 
 
-class ServerFailed(Exception):
+class ServerFailed(click.ClickException):
     """The server did not start or did not stop."""
 
 

@@ -36,8 +36,7 @@ def prepare_ours() -> Path:
     """Make the environment that `pip install livedigit` makes, with the wheel of this checkout."""
     folder = prepare_environment("livedigit", ROOT / "requirements/serve.txt")
     with tempfile.TemporaryDirectory(prefix="livedigit-wheel-") as wheels:
-        build = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", wheels, str(ROOT))
-        run(*build)
+        run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", wheels, str(ROOT))
         (wheel,) = Path(wheels).glob("*.whl")
         install(folder, "--no-deps", "--reinstall", str(wheel))
     return folder
@@ -48,11 +47,12 @@ def install(folder: Path, *what: str) -> None:
     run(*UV, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(folder / "bin/python"), *what)
 
 
-def run(*command: str) -> None:
-    """Run a command. Raises `click.ClickException` with what it printed where it fails."""
+def run(*command: str) -> str:
+    """Run a command and give what it prints. Raises `click.ClickException` with that where it fails."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise click.ClickException(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def size_mb(folder: Path) -> float:

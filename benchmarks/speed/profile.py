@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 import statistics
-import subprocess
 from collections import defaultdict
 from collections.abc import Mapping
 from http.client import HTTPConnection
@@ -21,7 +20,7 @@ from benchmarks.drawings import cached_drawings, read_drawings
 from benchmarks.report import Report, make_report, write_report
 from benchmarks.speed.contenders import OURS, contender_named
 from benchmarks.speed.cores import Cores, running_on, two_cores
-from benchmarks.speed.environments import CACHE, ROOT
+from benchmarks.speed.environments import CACHE, run
 from benchmarks.speed.processes import Process, run_contender
 from benchmarks.speed.rounds import CONNECTIONS
 from benchmarks.speed.samples import saturate
@@ -76,10 +75,9 @@ def profile(seconds: float, json_file: Path | None) -> None:
 
 def time_stages(folder: Path, drawings: Path, cores: Cores, seconds: float) -> dict[str, dict[str, float]]:
     """Time the stages in the server's environment, on its core: CPU microseconds by form of the drawing."""
-    command = [str(folder / "bin/python"), "-m", "benchmarks.speed.stages", str(seconds), str(drawings)]
     with running_on({cores.server}):
-        done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    return msgspec.json.decode(done.stdout, type=dict[str, dict[str, float]])
+        printed = run(str(folder / "bin/python"), "-m", "benchmarks.speed.stages", str(seconds), str(drawings))
+    return msgspec.json.decode(printed, type=dict[str, dict[str, float]])
 
 
 def profile_server(

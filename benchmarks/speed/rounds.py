@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +10,7 @@ import msgspec
 
 from benchmarks.speed.contenders import CONTENDERS, OURS, Contender, contender_named
 from benchmarks.speed.cores import Cores, running_on
-from benchmarks.speed.environments import ROOT
+from benchmarks.speed.environments import run
 from benchmarks.speed.processes import Process, run_contender
 from benchmarks.speed.samples import Sample, pace, saturate, send_many
 from benchmarks.speed.workloads import Workload, Workloads
@@ -132,11 +131,10 @@ class Bench(NamedTuple):
 
     def measure_limit(self, kind: str) -> Limit:
         """Run the work in a loop, without a server, on the server's core."""
-        python = str(self.folders[OURS] / "bin/python")
-        command = [python, "-m", "benchmarks.contenders.loop", kind, str(self.plan.load_s), str(self.drawings)]
+        python, seconds = str(self.folders[OURS] / "bin/python"), str(self.plan.load_s)
         with running_on({self.cores.server}):
-            done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-        return msgspec.json.decode(done.stdout, type=Limit)
+            printed = run(python, "-m", "benchmarks.contenders.loop", kind, seconds, str(self.drawings))
+        return msgspec.json.decode(printed, type=Limit)
 
     def measure_workers(self, contender: Contender, workers: int) -> Sample:
         """Load so many workers; everybody may use both cores."""

@@ -104,7 +104,7 @@ def report_of(*rounds: Round) -> SpeedReport:
     return SpeedReport(
         **msgspec.structs.asdict(make_report("speed", figures)) | {"machine": {"cpu": "a processor", "python": "3.11"}},
         measured="2026-01-01",
-        drawings="imitated",
+        drawings="nobody",
         plan=QUICK,
         contenders=make_rows(rounds, SIZES, Gauge(by_cpu=False)),
         rounds=rounds,
