@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import time
 from base64 import b64encode
 
@@ -15,6 +16,11 @@ from service.contract import PredictResponse, TopPrediction
 from service.preprocessing import GreyImage, decode_image, prepare_grey
 
 TOP_K = 5
+PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+PNG_HEAD = struct.Struct(">16sII")
+BRIEF_BYTES = 32 * 1024
+BRIEF_PIXELS = 2 * 280 * 280
+"""Of a canvas, twice. Where the bytes unpack to more than pixels, Pillow's own limits hold."""
 CONFIDENCE_DIGITS = 6
 
 
@@ -33,6 +39,14 @@ class StageClock:
         now = time.perf_counter()
         self.stages[stage] = now - self._last
         self._last = now
+
+
+def is_brief(image: bytes) -> bool:
+    """Say whether reading an encoded image takes about a millisecond, by its size and by what a PNG's header says."""
+    if not (PNG_HEAD.size <= len(image) <= BRIEF_BYTES):
+        return False
+    start, width, height = PNG_HEAD.unpack_from(image)
+    return bool(start == PNG_START and width * height <= BRIEF_PIXELS)
 
 
 def predict_image(

@@ -44,7 +44,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     max_pixels: Annotated[int, Meta(ge=1, description="Largest image in pixels.")] = 4_000_000
     max_batch: Annotated[int, Meta(ge=1, description="Largest batch of one inference on /v2.")] = 256
-    max_inflight: Annotated[int, Meta(ge=1, le=64, description="Inferences at work at a time, per worker.")] = 1
+    max_inflight: Annotated[
+        int, Meta(ge=1, le=64, description="Long inferences at work at a time, per worker; brief ones take turns.")
+    ] = 1
     max_queue: Annotated[
         int, Meta(ge=0, description="Requests that may wait for their turn, per worker; the next gets 503.")
     ] = 64

@@ -28,12 +28,14 @@ from service.contract import (
     TensorMetadata,
 )
 from service.errors import InvalidTensor, UnknownModel
-from service.model_kinds import Limits, ModelKind, kinds_by_name
+from service.model_kinds import Limits, ModelKind, TensorKind, kinds_by_name
 from service.openapi import WORK_REASONS, IndexOperation, InferOperation, inference_errors
 from service.routes.bodies import within
 from service.state import Service, service_of
 from service.tensors import EncodedResponse, decompress, encode_response, parse_inference
 
+BRIEF_BYTES = 32 * 1024
+"""Ten tensors in binary, or two in JSON."""
 HEADER_LENGTH = "Inference-Header-Content-Length"
 EXTENSIONS = ("binary_tensor_data", "classification", "model_repository(index)", "model_configuration")
 PLATFORM = "onnx_onnxv1"
@@ -153,15 +155,11 @@ async def infer(request: Request[Any, Any, Any]) -> Response[bytes]:
     service = service_of(request)
     name, kind, model = find_model(request)
     body = await within(service.settings.body_timeout_s, request.body())
-    encoded, count = await service.workroom.run(
-        run_inference,
-        service,
-        name,
-        kind,
-        model,
-        body,
-        request.headers.get("content-encoding", ""),
-        request.headers.get(HEADER_LENGTH),
+    encoding = request.headers.get("content-encoding", "")
+    is_brief = isinstance(kind, TensorKind) and not encoding and len(body) <= BRIEF_BYTES
+    run = service.workroom.run_briefly if is_brief else service.workroom.run
+    encoded, count = await run(
+        run_inference, service, name, kind, model, body, encoding, request.headers.get(HEADER_LENGTH)
     )
     service.metrics.count_images(model.manifest, count)
     if encoded.header_length is None:

@@ -13,7 +13,7 @@ from litestar.exceptions import ClientException, HTTPException
 from service.contract import PredictRequest, PredictResponse
 from service.errors import UndecodableImage
 from service.openapi import WORK_REASONS, PredictOperation, problems
-from service.prediction import StageClock, predict_image
+from service.prediction import StageClock, is_brief, predict_image
 from service.preprocessing import FORMATS
 from service.routes.bodies import decode_json, within
 from service.state import service_of
@@ -46,9 +46,8 @@ async def predict(request: Request[Any, Any, Any]) -> PredictResponse:
     clock = StageClock()
     drawing = await within(service.settings.body_timeout_s, read_drawing(request))
     clock.mark("read")
-    answer = await service.workroom.run(
-        predict_image, model, drawing.image, service.settings.max_pixels, drawing.debug, clock
-    )
+    run = service.workroom.run_briefly if is_brief(drawing.image) else service.workroom.run
+    answer = await run(predict_image, model, drawing.image, service.settings.max_pixels, drawing.debug, clock)
     request.scope["state"]["stages"] = clock.stages
     service.metrics.count_prediction(model.manifest, str(answer.digit), answer.confidence, clock.stages)
     return answer

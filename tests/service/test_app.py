@@ -241,7 +241,7 @@ class SlowClassifier(FailingClassifier):
 def test_work_beyond_the_limit_gets_503_at_once_and_the_rest_is_answered(seven, encode):
     app = create_app(Settings(max_inflight=1, max_queue=0))
     slow = app.state.service.models.current = SlowClassifier(app.state.service.models.current)
-    body = {"image": data_url(encode(seven))}
+    body = {"image": data_url(encode(seven, "BMP"))}
     with TestClient(app) as client, ThreadPoolExecutor(1) as pool:
         first = pool.submit(client.post, "/predict", json=body)
         assert slow.started.wait(30)
@@ -256,7 +256,7 @@ def test_an_inference_past_its_deadline_gets_504(seven, encode):
     app = create_app(Settings(request_timeout_s=0.01))
     slow = app.state.service.models.current = SlowClassifier(app.state.service.models.current)
     with TestClient(app) as client:
-        answer = client.post("/predict", json={"image": data_url(encode(seven))})
+        answer = client.post("/predict", json={"image": data_url(encode(seven, "BMP"))})
         slow.go_on.set()
         assert_problem(answer, 504, "0.01 s")
 

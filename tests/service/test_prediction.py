@@ -4,12 +4,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from PIL import Image
 
 from service.artifacts import load_classifier
 from service.classifier import UNCERTAIN_THRESHOLD, Classifier
 from service.errors import ModelUnavailable
-from service.prediction import StageClock, predict_image
-from service.preprocessing import MAX_PIXELS
+from service.prediction import BRIEF_BYTES, StageClock, is_brief, predict_image
+from service.preprocessing import FORMATS, MAX_PIXELS
 
 
 @pytest.fixture
@@ -48,3 +49,23 @@ def test_the_clock_names_every_stage_once_and_in_order(model, seven, encode):
     predict_image(model, encode(seven), MAX_PIXELS, clock=clock)
     assert list(clock.stages) == ["queue", "decode", "preprocess", "infer"]
     assert all(seconds >= 0 for seconds in clock.stages.values())
+
+
+def test_a_canvas_is_brief_to_read(seven, encode):
+    assert is_brief(encode(seven))
+    assert is_brief(encode(seven.convert("RGBA")))
+
+
+def test_an_image_of_many_pixels_or_bytes_is_not_brief(seven, encode):
+    assert not is_brief(encode(Image.new("L", (600, 600))))
+    assert not is_brief(encode(seven) + bytes(BRIEF_BYTES))
+
+
+@pytest.mark.parametrize("kind", sorted({*FORMATS} - {"PNG"}))
+def test_formats_whose_size_is_not_at_a_fixed_place_are_not_brief(seven, encode, kind):
+    assert not is_brief(encode(seven, kind))
+
+
+@pytest.mark.parametrize("length", [0, 8, 16, 20, 23])
+def test_a_header_cut_short_is_not_brief(seven, encode, length):
+    assert not is_brief(encode(seven)[:length])

@@ -83,3 +83,117 @@ def test_a_job_that_never_started_is_cancelled_with_its_request(gate):
         return ran
 
     assert asyncio.run(asyncio.wait_for(scenario(), WAIT_S)) == []
+
+
+class Clock:
+    """Stands still unless something takes its time."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def spend(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_a_brief_job_runs_on_the_event_loop_and_its_result_comes_back():
+    async def scenario():
+        here = threading.current_thread()
+        return await Workroom(1, 0, WAIT_S).run_briefly(
+            lambda x, y: (x + y, threading.current_thread() is here), 1, y=2
+        )
+
+    assert asyncio.run(scenario()) == (3, True)
+
+
+def test_an_error_in_a_brief_job_comes_back_as_it_is_and_the_next_job_runs():
+    async def scenario():
+        workroom = Workroom(1, 1, WAIT_S)
+        failing = asyncio.create_task(workroom.run_briefly(lambda: {}["missing"]))
+        working = asyncio.create_task(workroom.run_briefly(lambda: "done"))
+        await asyncio.wait([failing, working])
+        return type(failing.exception()), working.result(), workroom.pending
+
+    assert asyncio.run(scenario()) == (KeyError, "done", 0)
+
+
+def work_and_other_work(other_s: float) -> list[str]:
+    """Six brief jobs of 3 ms beside a coroutine that wants the loop, and takes `other_s` of it, at every turn."""
+    clock, events = Clock(), []
+
+    def job() -> None:
+        clock.spend(0.003)
+        events.append("job")
+
+    async def others() -> None:
+        while events.count("job") < 6:
+            clock.spend(other_s)
+            events.append("other")
+            await asyncio.sleep(0)
+
+    async def scenario() -> None:
+        workroom = Workroom(1, 5, WAIT_S, clock=clock)
+        jobs = [asyncio.create_task(workroom.run_briefly(job)) for _ in range(6)]
+        await asyncio.gather(*jobs, others())
+
+    asyncio.run(asyncio.wait_for(scenario(), WAIT_S))
+    return events
+
+
+def test_brief_jobs_leave_the_loop_to_others_every_few_milliseconds():
+    events = work_and_other_work(other_s=0.0)
+    assert events.count("job") == 6
+    assert "job job job" not in " ".join(events)
+
+
+def test_brief_jobs_get_as_much_time_as_everything_else():
+    """However much there is to refuse, half of the time goes into answers."""
+    events = work_and_other_work(other_s=0.012)
+    assert "job job job job" in " ".join(events)
+    assert events.count("other") <= 3
+
+
+def test_brief_and_long_jobs_share_one_room(gate):
+    async def scenario():
+        workroom = Workroom(1, 1, WAIT_S)
+        long = asyncio.create_task(workroom.run(gate.wait, WAIT_S))
+        brief = asyncio.create_task(workroom.run_briefly(lambda: "brief"))
+        await asyncio.sleep(0)
+        for refused in (workroom.run_briefly, workroom.run):
+            with pytest.raises(Overloaded):
+                await refused(lambda: None)
+        assert await brief == "brief"
+        gate.set()
+        assert await long
+
+    asyncio.run(scenario())
+
+
+def test_a_brief_job_whose_turn_comes_too_late_is_given_up_without_being_done():
+    async def scenario():
+        clock, ran = Clock(), []
+        workroom = Workroom(1, 5, 1.0, clock=clock)
+        slow = asyncio.create_task(workroom.run_briefly(clock.spend, 1.5))
+        late = asyncio.create_task(workroom.run_briefly(ran.append, "late"))
+        with pytest.raises(DeadlineExceeded):
+            await late
+        await slow
+        return ran, workroom.pending
+
+    assert asyncio.run(scenario()) == ([], 0)
+
+
+def test_a_brief_job_is_cancelled_with_its_request():
+    async def scenario():
+        ran = []
+        workroom = Workroom(1, 5, WAIT_S)
+        task = asyncio.create_task(workroom.run_briefly(ran.append, "done"))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        await workroom.run_briefly(lambda: None)
+        return ran, workroom.pending
+
+    assert asyncio.run(scenario()) == ([], 0)
