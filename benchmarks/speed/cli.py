@@ -58,6 +58,7 @@ def run_speed(quick: bool, by_cpu: bool) -> SpeedReport:
     return SpeedReport(
         **msgspec.structs.asdict(msgspec.structs.replace(report, machine={"cpu": processor(), **report.machine})),
         measured=dt.datetime.now(dt.UTC).date().isoformat(),
+        by_cpu=by_cpu,
         drawings=drawings.encoder,
         plan=plan,
         contenders=make_rows(rounds, sizes_mb, gauge),

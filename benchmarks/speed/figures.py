@@ -36,6 +36,8 @@ class SpeedReport(Report, frozen=True, kw_only=True):
 
     measured: str
     """The day, as the clock of the machine has it."""
+    by_cpu: bool
+    """Whether rates and starts count CPU time; latencies never do."""
     drawings: str
     """Who encoded the canvases."""
     plan: Plan

@@ -37,10 +37,11 @@ def as_markdown(report: SpeedReport) -> str:
 
 def surroundings(report: SpeedReport) -> str:
     """Say when, on what and how often."""
+    busy = " Latencies are by the clock of a machine that others used too." if report.by_cpu else ""
     return (
         f"{report.scenario[0].upper()}{report.scenario[1:]}, {report.measured}, {report.machine['cpu']}, Python"
         f" {report.machine['python']}; {report.plan.rounds} rounds of {report.plan.load_s:g} s each,"
-        f" median (lowest to highest); canvases by {report.drawings}."
+        f" median (lowest to highest); canvases by {report.drawings}.{busy}"
     )
 
 

@@ -104,6 +104,7 @@ def report_of(*rounds: Round) -> SpeedReport:
     return SpeedReport(
         **msgspec.structs.asdict(make_report("speed", figures)) | {"machine": {"cpu": "a processor", "python": "3.11"}},
         measured="2026-01-01",
+        by_cpu=False,
         drawings="nobody",
         plan=QUICK,
         contenders=make_rows(rounds, SIZES, Gauge(by_cpu=False)),
@@ -224,6 +225,12 @@ def test_cpu_time_is_counted_where_asked_for():
     assert gauge.rate(sample(100.0)) == 200.0
     assert gauge.limit(Limit(1.0, 2.0)) == 2.0
     assert gauge.start(server_round(1.0, 3.0)) == 6.0
+
+
+def test_a_run_by_cpu_time_says_what_its_latencies_are():
+    report = report_of(whole_round())
+    busy = msgspec.structs.replace(report, by_cpu=True)
+    assert ["by the clock" in as_markdown(each) for each in (report, busy)] == [False, True]
 
 
 def test_a_report_survives_its_file():
