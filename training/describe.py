@@ -32,7 +32,7 @@ DATA = """\
 - Drawings that are no digit, of the project's own: taps, scribbles, letters and symbols, digits side by side, pieces of
   digits. They teach the network to be unsure.
 
-All distorted before the shared preprocessing. No drawing of a user is among them.
+All distorted before the shared preprocessing.
 """
 
 LIMITS = """\

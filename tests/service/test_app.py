@@ -125,8 +125,23 @@ def test_a_blank_canvas_gets_400(client, encode):
 def test_a_single_dot_and_a_single_pixel_are_answered(client, encode):
     dot = Image.new("L", (280, 280))
     dot.paste(255, (130, 130, 150, 150))
-    for image in (dot, Image.new("L", (1, 1), 255)):
+    pixel = Image.new("L", (3, 3))
+    pixel.putpixel((1, 1), 255)
+    for image in (dot, pixel):
         assert client.post("/predict", json={"image": data_url(encode(image))}).status_code == 200
+
+
+@pytest.mark.parametrize("size", [(1, 1), (280, 280)])
+def test_white_all_over_is_blank_paper(client, encode, size):
+    response = client.post("/predict", json={"image": data_url(encode(Image.new("L", size, 255)))})
+    assert response.status_code == 400
+    assert "no ink" in response.json()["detail"]
+
+
+def test_dark_ink_on_light_paper_is_read(client, repo_root):
+    data = (repo_root / "export/drawings/3-dark-on-light.png").read_bytes()
+    response = client.post("/predict", content=data, headers={"content-type": "image/png"})
+    assert response.json()["digit"] == 3
 
 
 def bomb() -> bytes:
