@@ -35,6 +35,7 @@ from service.lifecycle import run_service
 from service.metrics import Metrics
 from service.models import ModelStore
 from service.openapi import openapi_config, rapidoc
+from service.overload import ErrorAnswer, TurnAway
 from service.routes.feedback import feedback_state, keep_correction
 from service.routes.health import health, metrics
 from service.routes.inference_v2 import INFERENCE_HANDLERS
@@ -102,6 +103,9 @@ def create_app(settings: Settings | None = None, models: ModelStore | None = Non
         request_max_body_size=settings.max_body_bytes,
         state=State({"service": service}),
     )
+    if not settings.cors_origins:
+        # A page of another origin may only read an answer that names it, refusals included.
+        app.asgi_handler = TurnAway(app, service.workroom, describe_answer)
     app.asgi_handler = Telemetry(app.asgi_handler, service.metrics, settings.access_log, lambda: service.is_draining)
     return app
 
@@ -137,21 +141,23 @@ def allowed_hosts(settings: Settings) -> AllowedHostsConfig | None:
 
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-    """Turn any error into an answer; what nobody expected is logged, and its reason stays inside.
+    """Turn any error into an answer; what nobody expected is logged, and its reason stays inside."""
+    answer = describe_answer(request.url.path, error)
+    if answer.status in UNTOLD:
+        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return Response(answer.content, media_type=answer.media_type, status_code=answer.status, headers=answer.headers)
+
+
+def describe_answer(path: str, error: Exception) -> ErrorAnswer:
+    """Say how to tell an error.
 
     Under `/v2` as the Open Inference Protocol has it, elsewhere as problem details (RFC 9457).
     """
     status, detail = describe(error)
-    if status in UNTOLD:
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    if is_inference_protocol(request.url.path):
-        return Response({"error": detail}, status_code=status, headers=error_headers(error))
-    return Response(
-        {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail},
-        media_type="application/problem+json",
-        status_code=status,
-        headers=error_headers(error),
-    )
+    if is_inference_protocol(path):
+        return ErrorAnswer(status, "application/json", {"error": detail}, error_headers(error))
+    problem = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": detail}
+    return ErrorAnswer(status, "application/problem+json", problem, error_headers(error))
 
 
 def is_inference_protocol(path: str) -> bool:

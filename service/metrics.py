@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -29,16 +30,17 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._requests = self._counter("requests", "Requests answered.", "handler", "status")
-        self._durations = self._histogram(
+        # To look a label up takes longer than to count, so what is counted with every request is kept.
+        self._requests = cache(self._counter("requests", "Requests answered.", "handler", "status").labels)
+        durations = self._histogram(
             "request_duration_seconds", "From the request's head to the answer's.", LATENCY_BUCKETS_S, "handler"
         )
-        self._stages = self._histogram(
-            "stage_duration_seconds", "The stages of a prediction.", LATENCY_BUCKETS_S, "stage"
-        )
-        self._images = self._counter("images", "Images and tensors classified.", "model", "version")
-        self._predictions = self._counter("predictions", "Answers of /predict by digit.", "digit")
-        self._numbers = self._counter("numbers", "Answers of /read by number of digits.", "digits")
+        self._durations = cache(durations.labels)
+        stages = self._histogram("stage_duration_seconds", "The stages of a prediction.", LATENCY_BUCKETS_S, "stage")
+        self._stages = cache(stages.labels)
+        self._images = cache(self._counter("images", "Images and tensors classified.", "model", "version").labels)
+        self._predictions = cache(self._counter("predictions", "Answers of /predict by digit.", "digit").labels)
+        self._numbers = cache(self._counter("numbers", "Answers of /read by number of digits.", "digits").labels)
         self._confidence = self._histogram("confidence", "Confidence of the answers of /predict.", CONFIDENCE_BUCKETS)
         self._corrections = self._counter("corrections", "Corrections sent by users.", "outcome")
         self._swaps = self._counter("model_loads", "Models loaded while serving.", "outcome")
@@ -56,27 +58,27 @@ class Metrics:
 
     def count_request(self, handler: str, status: int, duration_s: float) -> None:
         """Count an answered request."""
-        self._requests.labels(handler, str(status)).inc()
-        self._durations.labels(handler).observe(duration_s)
+        self._requests(handler, str(status)).inc()
+        self._durations(handler).observe(duration_s)
 
     def count_prediction(self, manifest: Manifest, digit: str, confidence: float, stages: Mapping[str, float]) -> None:
         """Count an answer of `/predict`."""
         self.count_images(manifest, 1)
-        self._predictions.labels(digit).inc()
+        self._predictions(digit).inc()
         self._confidence.observe(confidence)
         for stage, duration_s in stages.items():
-            self._stages.labels(stage).observe(duration_s)
+            self._stages(stage).observe(duration_s)
 
     def count_reading(self, manifest: Manifest, digits: int, candidates: int, stages: Mapping[str, float]) -> None:
         """Count an answer of `/read`, and the pictures that the model was asked about for it."""
         self.count_images(manifest, candidates)
-        self._numbers.labels(str(digits)).inc()
+        self._numbers(str(digits)).inc()
         for stage, duration_s in stages.items():
-            self._stages.labels(stage).observe(duration_s)
+            self._stages(stage).observe(duration_s)
 
     def count_images(self, manifest: Manifest, count: int) -> None:
         """Count classified images."""
-        self._images.labels(manifest.name, str(manifest.version)).inc(count)
+        self._images(manifest.name, str(manifest.version)).inc(count)
 
     def count_correction(self, kept: bool) -> None:
         """Count a correction that a user has sent."""

@@ -30,6 +30,7 @@ from service.contract import (
 from service.errors import InvalidTensor, UnknownModel
 from service.model_kinds import Limits, ModelKind, TensorKind, kinds_by_name
 from service.openapi import WORK_REASONS, IndexOperation, InferOperation, inference_errors
+from service.overload import WORK
 from service.routes.bodies import within
 from service.state import Service, service_of
 from service.tensors import EncodedResponse, decompress, encode_response, parse_inference
@@ -147,6 +148,7 @@ async def repository_index(request: Request[Any, Any, Any]) -> list[IndexRow]:
     ["/v2/models/{name:str}/infer", "/v2/models/{name:str}/versions/{version:str}/infer"],
     tags=TAGS,
     status_code=200,
+    opt=WORK,
     operation_class=InferOperation,
     responses=INFERRED,
 )

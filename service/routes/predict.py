@@ -13,6 +13,7 @@ from litestar.exceptions import ClientException, HTTPException
 from service.contract import PredictRequest, PredictResponse
 from service.errors import UndecodableImage
 from service.openapi import WORK_REASONS, PredictOperation, problems
+from service.overload import WORK
 from service.prediction import StageClock, is_brief, predict_image
 from service.preprocessing import FORMATS
 from service.routes.bodies import decode_json, within
@@ -38,7 +39,7 @@ class Drawing(NamedTuple):
     debug: bool
 
 
-@post("/predict", tags=["Digits"], status_code=200, operation_class=PredictOperation, responses=REFUSALS)
+@post("/predict", tags=["Digits"], status_code=200, opt=WORK, operation_class=PredictOperation, responses=REFUSALS)
 async def predict(request: Request[Any, Any, Any]) -> PredictResponse:
     """Read the digit in an image."""
     service = service_of(request)

@@ -9,6 +9,7 @@ from litestar import Request, post
 
 from service.contract import ReadRequest, ReadResponse, ReadStrokes
 from service.openapi import WORK_REASONS, ReadOperation, problems
+from service.overload import WORK
 from service.prediction import StageClock
 from service.reading import read_number_image, read_number_strokes
 from service.routes.bodies import decode_json, within
@@ -25,7 +26,7 @@ REFUSALS = problems(
 decode_request = msgspec.json.Decoder(ReadRequest).decode
 
 
-@post("/read", tags=["Digits"], status_code=200, operation_class=ReadOperation, responses=REFUSALS)
+@post("/read", tags=["Digits"], status_code=200, opt=WORK, operation_class=ReadOperation, responses=REFUSALS)
 async def read(request: Request[Any, Any, Any]) -> ReadResponse:
     """Read the number, of one to twelve digits on one line, in an image or in strokes."""
     service = service_of(request)
