@@ -37,6 +37,7 @@ def main(out: Path, reports: tuple[str, ...]) -> None:
     ):
         figure = Figure(figsize=(7.2, 3.6), layout="constrained")
         draw_errors(figure.add_subplot(), figures)
+        figure.legend(frameon=False, loc="outside upper left", ncols=len(figures))
         figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
 
 
@@ -61,8 +62,8 @@ def draw_errors(axes: Axes, figures: dict[str, StrokeFigures]) -> None:
         axes.bar_label(bars, [f"{error:.1f}" for error in errors], padding=2)
     conditions = list(next(iter(figures.values())).by_condition)
     axes.set(yticks=range(len(conditions)), yticklabels=conditions, xlabel="digits misread, %")
+    axes.margins(x=0.07)
     axes.invert_yaxis()
-    axes.legend(frameon=False, loc="lower right")
 
 
 if __name__ == "__main__":
