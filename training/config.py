@@ -1,9 +1,9 @@
 """The recipes: everything that decides what a training run makes, apart from its data and its seed.
 
 `strokes`, the default: MNIST and recorded pen strokes, both distorted before the shared preprocessing, and drawings
-that are no digit: taps, scribbles, symbols, pairs and pieces of digits. It is fitted to all 30 writers. With seed 1 it is
-version 3: MNIST test 99.62 %, in 18 minutes of processor time, or 20 minutes on two cores that are busy otherwise; the
-first run draws its examples, which takes some minutes more.
+that are no digit: taps, scribbles, symbols, pairs and pieces of digits. It is fitted to all 30 writers. With seed 1 it
+is version 3: MNIST test 99.62 %, in 18 minutes of processor time, or 20 minutes on two cores that are busy otherwise;
+the first run draws its examples, which takes some minutes more.
 
     livedigit train --data-dir DATA
 
