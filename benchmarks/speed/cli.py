@@ -18,7 +18,7 @@ from benchmarks.speed.cores import running_on, two_cores
 from benchmarks.speed.environments import CACHE, ROOT, size_mb
 from benchmarks.speed.figures import Gauge, SpeedReport, make_figures, make_rows, processor
 from benchmarks.speed.plot import draw_plot
-from benchmarks.speed.readme import cells, rewrite_readme
+from benchmarks.speed.readme import cells, rewrite_readme, split_readme
 from benchmarks.speed.rounds import FULL, QUICK, Bench
 from benchmarks.speed.workloads import make_workloads
 
@@ -33,6 +33,9 @@ PLOT = ROOT / ".github/benchmarks.svg"
 @click.option("--publish", is_flag=True, help="Also write the README's tables and plot.")
 def speed(quick: bool, by_cpu: bool, json_file: Path | None, publish: bool) -> None:
     """Compare the server with others that serve the same model."""
+    if publish:
+        # Before minutes of measuring, not after them.
+        split_readme(README)
     report = run_speed(quick, by_cpu)
     Console().print(contenders_table(report))
     if publish:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
+
 from benchmarks.report import as_text, verdict
 from benchmarks.speed.figures import Row, SpeedReport, Spread
 
@@ -11,13 +13,18 @@ START, END = "<!-- speed -->", "<!-- /speed -->"
 
 
 def rewrite_readme(readme: Path, report: SpeedReport) -> None:
-    """Put the tables of a run in the place of those before. Raises `ValueError` where a marker is missing."""
-    text = readme.read_text(encoding="utf-8")
-    before, start, rest = text.partition(START)
+    """Put the tables of a run in the place of those before. Raises as `split_readme`."""
+    before, after = split_readme(readme)
+    readme.write_text(f"{before}{START}\n{as_markdown(report)}{END}{after}", encoding="utf-8")
+
+
+def split_readme(readme: Path) -> tuple[str, str]:
+    """Give what is before and after the tables. Raises `click.ClickException` where a marker is missing."""
+    before, start, rest = readme.read_text(encoding="utf-8").partition(START)
     _, end, after = rest.partition(END)
     if not (start and end):
-        raise ValueError(f"{readme} has no {START} ... {END} to write between")
-    readme.write_text(f"{before}{start}\n{as_markdown(report)}{end}{after}", encoding="utf-8")
+        raise click.ClickException(f"{readme} has no {START} ... {END} to write between")
+    return before, after
 
 
 def as_markdown(report: SpeedReport) -> str:

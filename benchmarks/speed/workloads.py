@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
+import click
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -75,12 +76,12 @@ def make_batches(drawings: tuple[Drawing, ...], size: int) -> Workload:
 def prepare(drawings: tuple[Drawing, ...]) -> tuple[Tensor, NDArray[np.float32]]:
     """Give (N, 28, 28, 1) tensors and (N, 10) probabilities, without a server.
 
-    Raises `ValueError` where the model misreads a drawing, so that nothing could be checked.
+    Raises `click.ClickException` where the model misreads a drawing, so that nothing could be checked.
     """
     tensors = np.stack([prepare_image(drawing.canvas).tensor for drawing in drawings])
     probabilities = OnnxModel().run(tensors)
     if (probabilities.argmax(axis=1) != [drawing.digit for drawing in drawings]).any():
-        raise ValueError("the model misreads one of the drawings")
+        raise click.ClickException("the model misreads one of the drawings: nothing could be checked against it")
     return tensors, probabilities
 
 

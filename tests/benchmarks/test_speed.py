@@ -251,7 +251,7 @@ def test_the_readme_is_rewritten_between_its_markers_alone(tmp_path: Path):
 def test_a_readme_without_markers_is_left_alone(tmp_path: Path):
     readme = tmp_path / "README.md"
     readme.write_text("nothing\n")
-    with pytest.raises(ValueError, match="speed"):
+    with pytest.raises(click.ClickException, match="speed"):
         rewrite_readme(readme, report_of(whole_round()))
     assert readme.read_text() == "nothing\n"
 
@@ -341,7 +341,7 @@ def test_batches_hold_every_drawing_once():
 
 def test_a_misread_drawing_is_no_measure():
     (drawing,) = drawings(1)
-    with pytest.raises(ValueError, match="misreads"):
+    with pytest.raises(click.ClickException, match="misreads"):
         make_batches((msgspec.structs.replace(drawing, digit=5),), 1)
 
 
