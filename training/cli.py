@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from training.assessment import Assessment
     from training.evaluate import Scores
+    from training.numbers_assessment import NumberFigures
 
 DATA_DIR = click.option(
     "--data-dir",
@@ -80,16 +81,28 @@ def train(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of the SavedModel into whose model card the figures go.",
 )
+@click.option("--numbers", is_flag=True, help="Ask about whole numbers instead, composed of held-out pen strokes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def evaluate(
-    model: Path, data_dir: Path | None, all_writers: bool, out: Path | None, card: Path | None, as_json: bool
+    model: Path,
+    data_dir: Path | None,
+    all_writers: bool,
+    out: Path | None,
+    card: Path | None,
+    numbers: bool,
+    as_json: bool,
 ) -> None:
-    """Score a model on MNIST's test images and on pen strokes.
+    """Score a model on MNIST's test images and on pen strokes, or on whole numbers.
 
     MODEL is the folder of a SavedModel or of a published artifact.
     """
     import msgspec
 
+    if numbers:
+        if all_writers or card:
+            raise click.UsageError("--numbers asks about the held-out writers alone, and writes no card")
+        evaluate_numbers(model, data_dir, out, as_json)
+        return
     from training.assessment import assess
     from training.describe import EVALUATION_FILE, describe
     from training.runners import load_classifier, read_run
@@ -113,6 +126,44 @@ def evaluate(
     if card:
         (card / EVALUATION_FILE).write_text(describe(figures, read_run(model)), encoding="utf-8")
     click.echo(encoded if as_json else "\n".join(tabulate(figures)))
+
+
+def evaluate_numbers(model: Path, data_dir: Path | None, out: Path | None, as_json: bool) -> None:
+    """Score a model on whole numbers."""
+    import msgspec
+
+    from service.numbers.reading import Model
+    from training.numbers_assessment import assess_numbers
+    from training.runners import load_runner
+
+    if out:
+        from training.numbers_picture import draw_worst_numbers
+
+        out.mkdir(parents=True, exist_ok=True)
+    figures, answers = assess_numbers(
+        Model(load_runner(model)),
+        "/".join(model.resolve().parts[-2:]),
+        data_dir,
+        lambda step: click.echo(f"{step} ...", err=True),
+    )
+    encoded = msgspec.json.format(msgspec.json.encode(figures))
+    if out:
+        (out / "numbers.json").write_bytes(encoded + b"\n")
+        draw_worst_numbers(answers, out / "numbers.png")
+    click.echo(encoded if as_json else "\n".join(tabulate_numbers(figures)))
+
+
+def tabulate_numbers(figures: NumberFigures) -> Iterator[str]:
+    """Write the figures on whole numbers as lines for people."""
+    yield f"{figures.model}: numbers of writers {', '.join(map(str, figures.writers))}"
+    yield f"{'':26} {'':8} {'numbers':>8} {'right':>8} {'length':>8} {'worst writer':>13} {'confidence':>11} {'ECE':>7}"
+    for row in figures.scores:
+        yield (
+            f"{row.name:26} {row.form:8} {row.numbers:8,} {row.accuracy:8.2%} {row.length_accuracy:8.2%} "
+            f"{row.worst_writer:13.2%} {row.confidence:11.2%} {row.calibration_error:7.2%}"
+        )
+    for target in figures.targets:
+        yield f"{target.name:56} {target.measured:8.2%} {target.wanted:8.1%}  {'met' if target.met else 'MISSED'}"
 
 
 def tabulate(figures: Assessment) -> Iterator[str]:

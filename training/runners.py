@@ -23,10 +23,15 @@ Classifier = Callable[[Pixels], NDArray[np.float32]]
 
 def load_classifier(folder: Path) -> Classifier:
     """Load whichever model the folder holds. Raises `ModelUnreadable`."""
+    return in_batches(load_runner(folder))
+
+
+def load_runner(folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """Load the same, to be asked with tensors, (N, 28, 28, 1) float32. Raises `ModelUnreadable`."""
     if (folder / "saved_model.pb").is_file():
-        return in_batches(load_saved_model(folder))
+        return load_saved_model(folder)
     if (folder / "model.onnx").is_file():
-        return in_batches(load_onnx(folder / "model.onnx"))
+        return load_onnx(folder / "model.onnx")
     raise ModelUnreadable(f"{folder}: neither a SavedModel (saved_model.pb) nor an artifact (model.onnx)")
 
 

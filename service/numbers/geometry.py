@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -58,8 +59,10 @@ class Features(NamedTuple):
     """By how much it is lower than the line is high."""
     wide: float
     """By how much it is wider than `USUAL_WIDTH`."""
-    gap: float
-    """The widest gap in x between its atoms."""
+    apart: float
+    """How far its parts are from each other."""
+    contact: float
+    """How many strokes that are not its own touch it."""
     overlap: float
     """How far it shares its stretch of the line with atoms that are not its own."""
     parts: float
@@ -93,6 +96,12 @@ def measure_line(boxes: Sequence[Box]) -> float:
 def gap_between(one: Box, other: Box) -> float:
     """Give the gap in x; negative where they overlap."""
     return max(one.left, other.left) - min(one.right, other.right)
+
+
+def distance_between(one: Box, other: Box) -> float:
+    """Give the distance, 0 where they overlap."""
+    below = max(one.top, other.top) - min(one.bottom, other.bottom)
+    return math.hypot(max(0.0, gap_between(one, other)), max(0.0, below))
 
 
 def are_near(one: Box, other: Box, line: float) -> bool:
@@ -141,14 +150,6 @@ def refuse_too_many_groups(count: int) -> None:
 def bits_of(bits: int) -> list[int]:
     """List the indices of the bits that are 1."""
     return [index for index in range(bits.bit_length()) if bits >> index & 1]
-
-
-def widest_gap(boxes: Sequence[Box]) -> float:
-    """Give the widest stretch of x between boxes that none of them covers."""
-    end, widest = min(box.left for box in boxes), 0.0
-    for box in sorted(boxes):
-        widest, end = max(widest, box.left - end), max(end, box.right)
-    return widest
 
 
 def share_of_line(box: Box, others: Sequence[Box]) -> float:

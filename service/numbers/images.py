@@ -77,7 +77,7 @@ def take_image_apart(grey: GreyImage, spec: PreprocessingSpec) -> Pieces:
     def frame(group: int) -> Box:
         return place_box(enclose([atom.box for atom in members(group)]), ink)
 
-    makings = tuple(describe_making(members(group)) for group in groups)
+    makings = tuple(describe_making(members(group), line) for group in groups)
     return Pieces(tuple(atom.box for atom in atoms), line, tuple(groups), makings, draw, frame)
 
 
@@ -199,7 +199,7 @@ def draw_atoms(grey: GreyImage, labels: Labels, atoms: Sequence[Atom]) -> GreyIm
     return np.where(shown, grey[top:bottom, left:right], np.uint8(0))
 
 
-def describe_making(atoms: Sequence[Atom]) -> Making:
+def describe_making(atoms: Sequence[Atom], line: float) -> Making:
     """Say how a group is made: pieces, seams around it, seams inside it."""
     present = {(atom.component, atom.part) for atom in atoms}
     cut = uncut = 0.0
@@ -207,7 +207,16 @@ def describe_making(atoms: Sequence[Atom]) -> Making:
         before, after = ((atom.component, atom.part + step) in present for step in (-1, 1))
         cut += (0.0 if before else atom.costs[0]) + (0.0 if after else atom.costs[1])
         uncut += max(0.0, 1 - atom.costs[1] / DEAR) if after else 0.0
-    return Making(len({atom.component for atom in atoms}), cut, uncut)
+    apart = max(0.0, widest_gap([atom.box for atom in atoms]) / line)
+    return Making(len({atom.component for atom in atoms}), apart, cut=cut, uncut=uncut)
+
+
+def widest_gap(boxes: Sequence[Box]) -> float:
+    """Give the widest stretch of x between boxes that none of them covers."""
+    end, widest = min(box.left for box in boxes), 0.0
+    for box in sorted(boxes):
+        widest, end = max(widest, box.left - end), max(end, box.right)
+    return widest
 
 
 def place_box(box: Box, ink: Ink) -> Box:

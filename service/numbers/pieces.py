@@ -14,6 +14,10 @@ class Making(NamedTuple):
 
     parts: int
     """Strokes, or pieces of ink that do not hang together."""
+    apart: float
+    """Distance of the part that is furthest from the others, in line heights."""
+    contact: float = 0.0
+    """How many strokes that are not its own touch it, 1 for each that meets its line, 0 from `CONTACT` on."""
     cut: float = 0.0
     """Ink that the seams around it cross, in widths of the pen."""
     uncut: float = 0.0

@@ -25,7 +25,6 @@ from service.numbers.geometry import (
     bits_of,
     enclose,
     share_of_line,
-    widest_gap,
 )
 from service.numbers.images import take_image_apart
 from service.numbers.lattice import Candidate, Way, find_ways
@@ -133,7 +132,8 @@ def describe(pieces: Pieces, index: int, probability: float) -> Features:
         certainty=odds,
         low=max(0.0, 1 - box.height / pieces.line),
         wide=max(0.0, box.width / pieces.line - USUAL_WIDTH),
-        gap=max(0.0, widest_gap(boxes) / pieces.line),
+        apart=making.apart,
+        contact=making.contact,
         overlap=share_of_line(box, others),
         parts=making.parts - 1,
         cut=making.cut,

@@ -5,13 +5,15 @@ Ink that touches need not be cut, because strokes are known apart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.errors import EmptyDrawing, UnreadableNumber
-from service.numbers.geometry import Box, bits_of, enclose, measure_line, propose_groups
+from service.numbers.geometry import Box, bits_of, distance_between, enclose, measure_line, propose_groups
 from service.numbers.pieces import Making, Pieces
 from service.preprocessing import GreyImage
 from service.rendering import PEN_WIDTH, Stroke, render_strokes
@@ -26,6 +28,12 @@ DRAWN_SIZE = 96
 DRAWN_LENGTH = 74.0
 """Longer side of a candidate in it."""
 DRAWN_PEN = 10.0
+SAMPLE_STEP = 0.04
+"""Between points that stand for a stroke where distances are measured, in line heights."""
+FAR = 0.5
+"""Distance of two strokes, in line heights, beyond which it does not matter."""
+CONTACT = 0.1
+"""Distance, in line heights, up to which two strokes may have been meant to meet."""
 FINEST_STEP = 0.01
 """Points closer to each other than this, in line heights, are one to the eye."""
 
@@ -55,7 +63,8 @@ def take_strokes_apart(strokes: Sequence[Stroke], canvas: Canvas) -> Pieces:
     def frame(group: int) -> Box:
         return add_pen(enclose([boxes[index] for index in bits_of(group)]), canvas)
 
-    makings = tuple(Making(group.bit_count()) for group in groups)
+    distances = measure_distances(thinned, boxes, line)
+    makings = tuple(describe_making(bits_of(group), distances) for group in groups)
     return Pieces(boxes, line, tuple(groups), makings, draw, frame)
 
 
@@ -105,6 +114,36 @@ def draw_group(strokes: Sequence[Stroke]) -> GreyImage:
     return render_strokes(
         [(stroke - (low + high) / 2) * scale + DRAWN_SIZE / 2 for stroke in strokes], DRAWN_PEN, DRAWN_SIZE
     )
+
+
+def measure_distances(strokes: Sequence[Stroke], boxes: Sequence[Box], line: float) -> NDArray[np.float64]:
+    """Give the least distance of every two strokes, (n, n), in line heights, up to `FAR`."""
+    samples = [sample_stroke(stroke, SAMPLE_STEP * line) for stroke in strokes]
+    distances = np.full((len(strokes), len(strokes)), FAR)
+    for one in range(len(strokes)):
+        for other in range(one):
+            if distance_between(boxes[one], boxes[other]) < FAR * line:
+                difference = samples[one][:, np.newaxis] - samples[other]
+                squares = np.square(difference[..., 0]) + np.square(difference[..., 1])
+                least = float(np.sqrt(squares.min())) / line
+                distances[one, other] = distances[other, one] = min(least, FAR)
+    return distances
+
+
+def sample_stroke(stroke: Stroke, step: float) -> Stroke:
+    """Give points along a stroke, none further from the next than a step."""
+    way = np.concatenate([[0.0], np.hypot(*np.diff(stroke, axis=0).T).cumsum()])
+    along = np.linspace(0, way[-1], math.ceil(way[-1] / step) + 1)
+    return np.stack([np.interp(along, way, stroke[:, axis]) for axis in (0, 1)], axis=1)
+
+
+def describe_making(members: Sequence[int], distances: NDArray[np.float64]) -> Making:
+    """Say how a group is made: its strokes, how far they are apart, and what touches it from outside."""
+    others = np.delete(distances[members], members, axis=1)
+    contact = float(np.clip(1 - others.min(axis=0) / CONTACT, 0, 1).sum()) if others.size else 0.0
+    within = distances[np.ix_(members, members)] + np.diag([np.inf] * len(members))
+    apart = float(within.min(axis=1).max()) if len(members) > 1 else 0.0
+    return Making(len(members), apart, contact=contact)
 
 
 def add_pen(box: Box, canvas: Canvas) -> Box:
