@@ -55,11 +55,16 @@ def image_input(images: list[bytes], binary: bool = True) -> Any:
     return prepared
 
 
+def highest(remote) -> str:
+    """The version that is served."""
+    return max((row["version"] for row in remote.get_model_repository_index()), key=int)
+
+
 def test_health_and_metadata(remote):
     assert remote.is_server_live()
     assert remote.is_server_ready()
     assert remote.is_model_ready("digits")
-    assert remote.is_model_ready("digits_image", "1")
+    assert remote.is_model_ready("digits_image", highest(remote))
     assert not remote.is_model_ready("digits", "99")
     assert remote.get_server_metadata()["name"] == "livedigit"
     metadata = remote.get_model_metadata("digits")
@@ -67,14 +72,16 @@ def test_health_and_metadata(remote):
     assert metadata["inputs"] == [{"name": "image", "datatype": "FP32", "shape": [-1, 28, 28, 1]}]
     assert {tensor["name"] for tensor in metadata["outputs"]} == {PROBABILITIES, LOGITS}
     assert metadata["properties"]["parity"] == "agree"
-    assert remote.get_model_metadata("digits_image", "1")["inputs"][0]["datatype"] == "BYTES"
+    assert remote.get_model_metadata("digits_image", highest(remote))["inputs"][0]["datatype"] == "BYTES"
     assert remote.get_model_config("digits")["max_batch_size"] == 256
 
 
 def test_the_repository_index_lists_what_answers(remote):
     rows = remote.get_model_repository_index()
     assert {row["name"] for row in rows} == {"digits", "digits_image"}
-    assert {row["state"] for row in rows} == {"READY"}
+    ready = {row["version"] for row in rows if row["state"] == "READY"}
+    assert highest(remote) in ready
+    assert all(remote.is_model_ready("digits", version) for version in ready)
 
 
 @pytest.mark.parametrize("binary_in", [True, False])
