@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from service.artifacts import choose_version, list_versions, load_classifier
 from service.classifier import Classifier
-from service.errors import LiveDigitError, ModelNotFound, ModelUnavailable, UnknownModel
+from service.errors import ArtifactError, LiveDigitError, ModelNotFound, ModelUnavailable, UnknownModel
 from service.settings import Settings, models_folder
 
 if TYPE_CHECKING:
@@ -45,8 +45,11 @@ class ModelStore:
         if self.current is not None:
             metrics.set_model(None, self.current.manifest)
 
-    def load(self) -> None:
+    def load(self, or_another: bool = False) -> None:
         """Load the version to serve and a few others; where there is none at all, stay empty and say so.
+
+        With `or_another` the highest version that passes every check does, unless the settings name one: it is what
+        a worker of the same age serves, which has looked for newer versions and refused them.
 
         Raises `ArtifactError` where the served version fails a check, `ModelNotFound` where a given one is missing.
         """
@@ -57,8 +60,15 @@ class ModelStore:
                 raise
             logger.warning("serving without a model: %s", error)
             return
-        self._serve(self._load_version(version))
+        try:
+            self._serve(self._load_version(version))
+        except LiveDigitError as error:
+            if self._wanted or not or_another:
+                raise
+            self._refuse(version, error)
         self._load_others()
+        if self.current is None:
+            self._serve_highest()
 
     def refresh(self) -> bool:
         """Look for another version to serve, and swap when it has passed every check; keep the old one if not.
@@ -115,11 +125,16 @@ class ModelStore:
         for version in reversed(list_versions(self._folder, self.name)):
             if len(self.loaded) >= self._keep:
                 return
-            if version not in self.loaded:
+            if version not in self.loaded and version not in self._refused:
                 try:
                     self.loaded[version] = self._load_version(version)
                 except LiveDigitError as error:
                     self._refuse(version, error)
+
+    def _serve_highest(self) -> None:
+        if not self.loaded:
+            raise ArtifactError(f"no version of {self.name!r} passes its checks: {self._refused}")
+        self._serve(self.loaded[max(self.loaded)])
 
     def _serve(self, model: Classifier) -> None:
         before = self.current

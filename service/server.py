@@ -11,17 +11,16 @@ import time
 from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from service.corrections import open_corrections
 from service.door import ACCEPTED_ALONE, ACCEPTED_BY_EACH, bar
 from service.errors import LiveDigitError
 from service.logs import log_config
 from service.metrics import MULTIPROCESS_DIR
-from service.models import ModelStore
 from service.protocol import ImpatientProtocol, ServiceConfig
 from service.settings import Settings, as_environment
-from service.startup import start_app
+from service.startup import REPLACEMENT, start_app
 
 logger = logging.getLogger(__name__)
 
@@ -56,25 +55,40 @@ def serve_alone(settings: Settings, listener: socket.socket) -> None:
 
 def serve_with_workers(settings: Settings, listener: socket.socket) -> None:
     """Serve from several processes that share one listening socket."""
-    # What would keep every worker from starting is reported here, once.
-    ModelStore(settings).load()
-    open_corrections(settings)
     with tempfile.TemporaryDirectory(prefix="livedigit-metrics-") as metrics_dir:
         os.environ.update(as_environment(settings) | {MULTIPROCESS_DIR: metrics_dir})
         config = ServiceConfig(
-            "service.startup:start_app", factory=True, workers=settings.workers, **uvicorn_options(settings)
+            "service.startup:start_worker", factory=True, workers=settings.workers, **uvicorn_options(settings)
         )
         announce(listener)
-        Supervisor(config, listener, settings.drain_s).run()
+        supervisor = Supervisor(config, listener, settings.drain_s)
+        supervisor.run()
+    if supervisor.has_failed:
+        # What keeps every worker from starting is told here, once: this process meets it as they did.
+        start_app(settings)
+        raise LiveDigitError("a worker could not start, and starting it here shows no reason: see the log")
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's supervisor; it bars the door that its workers share, and hands SIGHUP on instead of restarting them."""
+    """uvicorn's supervisor; it bars the door that its workers share, and hands SIGHUP on instead of restarting them.
+
+    It loads no model itself: that the first workers can is what they find out, and `has_failed` tells.
+    """
 
     def __init__(self, config: ServiceConfig, listener: socket.socket, drain_s: float) -> None:
         super().__init__(config, sockets=[listener])
         self._listener = listener
         self._drain_s = drain_s
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it stopped because one of the first workers could not start."""
+        return any(process.exitcode == STARTUP_FAILURE for process in self.processes)
+
+    def init_processes(self) -> None:
+        """Start the first workers; whichever comes later replaces one while the others serve."""
+        super().init_processes()
+        os.environ[REPLACEMENT] = "true"
 
     def terminate_all(self) -> None:
         """Tell the workers to leave, and bar the door when they start to."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import ModuleSpec, PathFinder
@@ -12,11 +14,17 @@ from importlib.util import LazyLoader
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from service.errors import LiveDigitError
 from service.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from litestar import Litestar
 
+logger = logging.getLogger(__name__)
+
+REPLACEMENT = "LIVEDIGIT_IS_REPLACEMENT"
+"""Set in the environment of a worker that is started while others serve."""
+RETRY_S = 2.0
 SWITCH_INTERVAL_S = 0.0005
 """How long one thread may keep the interpreter from another that wants it.
 
@@ -27,18 +35,35 @@ UNUSED = ("yaml",)
 """Packages that a library imports for what this service does not do: Litestar can write its schema in YAML, too."""
 
 
-def start_app(settings: Settings | None = None) -> Litestar:
+def start_worker() -> Litestar:
+    """Build the application of a worker, or end the process.
+
+    One of the first workers leaves it to its supervisor to say why, and with it the others end. A later one replaces
+    a worker that has died while the others serve, so it says so itself, and its own replacement tries again.
+    """
+    try:
+        return start_app(load_settings(), is_replacement=REPLACEMENT in os.environ)
+    except Exception as error:
+        if REPLACEMENT not in os.environ:
+            from uvicorn.config import STARTUP_FAILURE
+
+            sys.exit(STARTUP_FAILURE)
+        logger.error("this worker cannot start: %s", error, exc_info=not isinstance(error, LiveDigitError))
+        time.sleep(RETRY_S)
+        sys.exit(1)
+
+
+def start_app(settings: Settings, is_replacement: bool = False) -> Litestar:
     """Build the application of this process; the models are loaded while the web framework is imported.
 
-    Without settings from the environment, as in a worker. Raises what `create_app` raises.
+    A replacement makes do with another version where the one to serve fails a check. Raises what `create_app` raises.
     """
     begin_start()
-    settings = load_settings() if settings is None else settings
     from service.models import ModelStore
 
     models = ModelStore(settings)
     with ThreadPoolExecutor(1, thread_name_prefix="loading") as loader:
-        loading = loader.submit(models.load)
+        loading = loader.submit(models.load, or_another=is_replacement)
         from service.app import create_app
 
         loading.result()

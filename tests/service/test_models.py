@@ -146,3 +146,29 @@ def test_a_running_server_swaps_on_sighup(start_server, models_dir):
     publish(models_dir, 2)
     server.process.send_signal(signal.SIGHUP)
     wait_for_version(server.url, 2)
+
+
+def test_a_replacement_makes_do_with_the_highest_version_that_passes(models_dir):
+    for version in (2, 3):
+        publish(models_dir, version)
+    spoil(models_dir / "digits/3")
+    models = ModelStore(Settings(models_dir=str(models_dir)))
+    with pytest.raises(ArtifactError):
+        models.load()
+    models.load(or_another=True)
+    assert served(models) == 2
+    assert {state.version: state.is_ready for state in models.index()} == {1: True, 2: True, 3: False}
+    assert "sha256" in models.index()[-1].reason
+
+
+def test_a_replacement_does_not_serve_another_version_than_the_one_named(models_dir):
+    publish(models_dir, 2)
+    spoil(models_dir / "digits/2")
+    with pytest.raises(ArtifactError):
+        ModelStore(Settings(models_dir=str(models_dir), model_version=2)).load(or_another=True)
+
+
+def test_a_replacement_needs_some_version_that_passes(models_dir):
+    spoil(models_dir / "digits/1")
+    with pytest.raises(ArtifactError, match="no version"):
+        ModelStore(Settings(models_dir=str(models_dir))).load(or_another=True)

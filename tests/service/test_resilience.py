@@ -7,10 +7,13 @@ import base64
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -168,10 +171,32 @@ def test_sighup_swaps_the_model_in_every_worker_and_restarts_none(start_server, 
     wait_until(lambda: server.output.count("Application startup complete") == 2)
     publish_copy(models_dir, 2)
     os.kill(server.process.pid, signal.SIGHUP)
-    # Once when the supervisor checks the model, and once in each worker.
-    assert server.output.count("serving digits version 1") == 3
+    assert server.output.count("serving digits version 1") == 2
     wait_until(lambda: server.output.count("serving digits version 2") == 2)
     assert server.output.count("Started server process") == 2
+
+
+def test_a_worker_is_replaced_even_where_the_newest_version_is_broken(start_server, models_dir):
+    """What the others refused while they served must not keep a newcomer from joining them."""
+    server = start_server("--workers", "2", "--models-dir", str(models_dir))
+    wait_until(lambda: server.output.count("Application startup complete") == 2)
+    publish_copy(models_dir, 2)
+    (models_dir / "digits/2/model.onnx").write_bytes(b"broken")
+    os.kill(int(re.findall(r"Started server process \[(\d+)\]", server.output)[0]), signal.SIGKILL)
+    wait_until(lambda: server.output.count("Application startup complete") == 3)
+    assert "version 2 is refused" in server.output
+    assert server.output.count("serving digits version 1") == 3
+    assert server.stop() == 0
+
+
+def test_workers_that_cannot_start_end_the_server_with_the_reason(repo_root, tmp_path):
+    (tmp_path / "a-file").touch()
+    flags = ["serve", "--port", "0", "--workers", "2", "--feedback-dir", str(tmp_path / "a-file")]
+    command = [sys.executable, "-m", "service", *flags]
+    done = subprocess.run(command, cwd=repo_root, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("livedigit: --feedback-dir")
+    assert "Traceback" not in done.stderr
 
 
 ENDLESS = "9" * 5000

@@ -25,8 +25,9 @@ def fresh(repo_root: Path):
 def test_an_application_starts_without_what_it_has_no_use_for(fresh):
     program = """
 import json, os, sys
+from service.settings import Settings
 from service.startup import start_app
-app = start_app()
+app = start_app(Settings())
 name = app.state.service.models.serving().manifest.name
 print(json.dumps([name, sorted(sys.modules), os.environ["OPENBLAS_NUM_THREADS"]]))
 """
