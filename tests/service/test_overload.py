@@ -20,12 +20,13 @@ from service.settings import Settings
 
 TIMEOUT_S = 30
 VARYING = {"x-request-id", "server-timing"}
+SERVED = max(int(folder.name) for folder in (Settings().models_dir / "digits").glob("[0-9]*"))
 WORK = [
     ("/predict", "/predict"),
     ("/predict/", "/predict"),
     ("/read", "/read"),
     ("/v2/models/digits/infer", "/v2/models/{name}/infer"),
-    ("/v2/models/digits/versions/1/infer", "/v2/models/{name}/versions/{version}/infer"),
+    (f"/v2/models/digits/versions/{SERVED}/infer", "/v2/models/{name}/versions/{version}/infer"),
 ]
 
 
