@@ -16,11 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.app import create_app
 from service.protocol import ServiceConfig
 from service.server import bind, uvicorn_options
-from service.settings import Settings
+from service.settings import Settings, models_folder
 
 TIMEOUT_S = 30
 VARYING = {"x-request-id", "server-timing"}
-SERVED = max(int(folder.name) for folder in (Settings().models_dir / "digits").glob("[0-9]*"))
+SERVED = max(int(folder.name) for folder in (models_folder(Settings()) / "digits").glob("[0-9]*"))
 WORK = [
     ("/predict", "/predict"),
     ("/predict/", "/predict"),
