@@ -32,8 +32,10 @@ const SHELL = [
     "share",
     "shortcuts",
     "status",
+    "storage",
     "strings",
     "strokes",
+    "tools",
     "understanding",
   ].map((name) => `/static/js/${name}.js`),
 ];

@@ -55,7 +55,7 @@ def sent(page: Any) -> list[Any]:
 
 
 def test_a_server_that_wants_none_is_sent_none(page: Any) -> None:
-    page.tab.add_init_script("localStorage['livedigit.consent'] = 'yes'")
+    page.tab.add_init_script("localStorage['livedigit.consent'] = 'true'")
     page.tab.reload()
     draw_and_open(page)
     correct(page, 1, "Kept as a 1, in this browser.")

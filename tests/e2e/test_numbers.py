@@ -102,6 +102,12 @@ def test_a_digit_is_put_right_by_itself(page: Any) -> None:
     written = next(drawing for drawing in page.drawings.values() if drawing["label"] == "7")
     assert len(strokes) == len(written["strokes"])
     assert page.stored("history")[0]["number"] == "201"
+    page.find("#digits button").nth(0).click()
+    page.find("#labels button").nth(3).click()
+    page.expect_digit("301")
+    assert page.find("#digits small").all_inner_texts()[::2] == ["by you", "by you"]
+    assert page.find("#frames b").all_inner_texts() == ["3", "0", "1"]
+    assert len(page.stored("corrections")) == 2
 
 
 def test_an_alternative_is_one_tap_away_and_puts_right_what_differs(page: Any) -> None:
@@ -124,6 +130,9 @@ def test_an_alternative_of_another_length_says_nothing_about_single_digits(page:
     page.find("#alternatives button").nth(1).click()
     page.expect_digit("171")
     assert page.stored("corrections") == []
+    expect(page.find("#frames span")).to_have_count(0)
+    page.find("#correction-toggle").click()
+    expect(page.find("#labels button").first).to_be_disabled()
 
 
 def test_the_servers_reason_for_not_reading_is_shown(page: Any) -> None:

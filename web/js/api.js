@@ -1,10 +1,11 @@
 /** The only module that talks to the server. */
 
-export const TIMEOUT_MS = 5000;
-export const MAX_RETRIES = 2;
-const KEY = "livedigit.key";
+import { keep, recall } from "./storage.js";
 
-let key = storedKey();
+const TIMEOUT_MS = 5000;
+const MAX_RETRIES = 2;
+
+let key = recall("key", "sessionStorage");
 
 /** `kind` is "timeout", "network" or "http"; the last has the status and the server's own words. */
 export class ApiError extends Error {
@@ -97,19 +98,7 @@ export async function sendCorrection(correction) {
 /** Use a key for every further request, in this tab only. */
 export function useKey(given) {
   key = given;
-  try {
-    sessionStorage.setItem(KEY, given);
-  } catch {
-    // Then it lasts until the page is closed.
-  }
-}
-
-function storedKey() {
-  try {
-    return sessionStorage.getItem(KEY);
-  } catch {
-    return null;
-  }
+  keep("key", key, "sessionStorage");
 }
 
 async function postJson(path, content, signal) {

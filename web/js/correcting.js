@@ -35,8 +35,8 @@ export class Correcting {
   }
 
   /**
-   * Offer to correct a drawing of one digit: { id, strokes, picture, answered, which, onCorrected }. `which` says in
-   * words which digit of a number it is, and `onCorrected(label)` hears of the right one.
+   * Offer to correct a drawing of one digit: { id, strokes, picture, answered, which, onChoice }. `which` says in
+   * words which digit of a number it is, and `onChoice(label)` hears of the label that is chosen here.
    */
   show(target) {
     this.#target = target;
@@ -54,7 +54,6 @@ export class Correcting {
   /** Keep a correction, and send it where that is wanted and agreed to. */
   async correct(target, label) {
     const isKept = keepCorrection(target.id, label, target.strokes);
-    target.onCorrected?.(label);
     if (this.#target) this.show(this.#target);
     this.#say(isKept ? text.corrected(label) : text.notKept);
     if (this.#find("consent-option").hidden || !hasConsent()) return;
@@ -74,7 +73,10 @@ export class Correcting {
 
   #labelButton(digit) {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: digit });
-    button.addEventListener("click", () => this.correct(this.#target, digit));
+    button.addEventListener("click", () => {
+      this.#target.onChoice?.(digit);
+      this.correct(this.#target, digit);
+    });
     return button;
   }
 

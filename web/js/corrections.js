@@ -1,14 +1,13 @@
 /** Drawings with the digit that their drawer meant, kept in this browser until they are saved as a file. */
 
+import { keep, recall } from "./storage.js";
 import { CANVAS_SIZE, decodeStrokes, encodeStrokes } from "./strokes.js";
 
-const KEY = "livedigit.corrections";
-const CONSENT_KEY = "livedigit.consent";
 const MAX_KEPT = 1000;
 /** As the programs that read the file have it. */
 const NAME = /^[A-Za-z0-9_-]{1,64}$/;
 
-let consent = storedConsent();
+let consent = recall("consent") === true;
 
 /** Has the user agreed to corrections being sent? Not unless said so, and until taken back. */
 export function hasConsent() {
@@ -17,38 +16,22 @@ export function hasConsent() {
 
 export function setConsent(given) {
   consent = given;
-  try {
-    if (given) localStorage.setItem(CONSENT_KEY, "yes");
-    else localStorage.removeItem(CONSENT_KEY);
-  } catch {
-    // Then it lasts until the page is closed.
-  }
-}
-
-function storedConsent() {
-  try {
-    return localStorage.getItem(CONSENT_KEY) === "yes";
-  } catch {
-    return false;
-  }
+  keep("consent", consent);
 }
 
 /** [{ name, label, strokes }], the strokes as compact text. */
 export function loadCorrections() {
-  try {
-    return JSON.parse(localStorage.getItem(KEY) ?? "[]").filter(isCorrection);
-  } catch {
-    return [];
-  }
+  const stored = recall("corrections");
+  return Array.isArray(stored) ? stored.filter(isCorrection) : [];
 }
 
 /** Keep a drawing under its right label; a second thought replaces the first. False where storage is full. */
 export function keepCorrection(id, label, strokes) {
-  return keep([{ name: id, label: String(label), strokes: encodeStrokes(strokes) }]);
+  return add([{ name: id, label: String(label), strokes: encodeStrokes(strokes) }]);
 }
 
 export function deleteCorrections() {
-  return save([]);
+  return keep("corrections", []);
 }
 
 /** A list of { name, label, strokes }, as in tests/fixtures/strokes/digits.json: points on a 280x280 canvas. */
@@ -64,7 +47,7 @@ export function addFromFile(text) {
     return { name, label, strokes: encodeStrokes(strokes) };
   });
   if (!added.every(isCorrection)) throw new RangeError("not drawings");
-  if (!keep(added)) throw new RangeError("storage is full");
+  if (!add(added)) throw new RangeError("storage is full");
   return added.length;
 }
 
@@ -74,19 +57,10 @@ function checkStroke(stroke) {
   if (!stroke.every(isPoint)) throw new RangeError("outside the canvas");
 }
 
-function keep(added) {
+function add(added) {
   const names = new Set(added.map(({ name }) => name));
   const others = loadCorrections().filter(({ name }) => !names.has(name));
-  return save([...others, ...added].slice(-MAX_KEPT));
-}
-
-function save(corrections) {
-  try {
-    localStorage.setItem(KEY, JSON.stringify(corrections));
-    return true;
-  } catch {
-    return false;
-  }
+  return keep("corrections", [...others, ...added].slice(-MAX_KEPT));
 }
 
 function isCorrection(each) {

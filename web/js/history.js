@@ -2,9 +2,9 @@
 
 import { paintDrawing } from "./render.js";
 import { CANVAS_SIZE, WIDE_SIZE, decodeStrokes, encodeStrokes } from "./strokes.js";
+import { keep, recall } from "./storage.js";
 import { text } from "./strings.js";
 
-const KEY = "livedigit.history";
 const MAX_ENTRIES = 20;
 const THUMBNAIL_HEIGHT = 72;
 const THUMBNAIL_PEN_WIDTH = 24;
@@ -18,11 +18,10 @@ export class History {
   constructor(find, onOpen) {
     this.#find = find;
     this.#onOpen = onOpen;
-    this.#entries = load() ?? [];
+    this.#entries = load();
     find("clear-history").addEventListener("click", () => this.#store([]));
-    addEventListener("storage", ({ key }) => {
-      if (key !== KEY && key !== null) return;
-      this.#entries = load() ?? [];
+    addEventListener("storage", () => {
+      this.#entries = load();
       this.#render();
     });
     this.#render();
@@ -32,13 +31,13 @@ export class History {
   record({ id, strokes }, { digit, number, confidence }) {
     const entry = { id, strokes: encodeStrokes(strokes), digit, number, confidence };
     // Another tab may have written since: its drawings are kept.
-    const others = (load() ?? this.#entries).filter((each) => each.id !== id);
+    const others = (this.#isSaved ? load() : this.#entries).filter((each) => each.id !== id);
     this.#store([entry, ...others].slice(0, MAX_ENTRIES));
   }
 
   #store(entries) {
     this.#entries = entries;
-    this.#isSaved = save(entries);
+    this.#isSaved = keep("history", entries);
     this.#render();
   }
 
@@ -86,29 +85,16 @@ function caption(read, confidence) {
   return line;
 }
 
-/** The entries that can be read; null where storage is forbidden. */
+/** The entries that can be read. */
 function load() {
-  try {
-    const entries = JSON.parse(localStorage.getItem(KEY) ?? "[]");
-    return Array.isArray(entries) ? entries.filter(isEntry) : [];
-  } catch (error) {
-    return error instanceof SyntaxError ? [] : null;
-  }
+  const entries = recall("history");
+  return Array.isArray(entries) ? entries.filter(isEntry) : [];
 }
 
 function isEntry(entry) {
   try {
     const isAnswered = entry.number === undefined ? Number.isInteger(entry.digit) : /^\d+$/.test(entry.number);
     return drawingOf(entry).strokes.length > 0 && isAnswered && entry.confidence <= 1;
-  } catch {
-    return false;
-  }
-}
-
-function save(entries) {
-  try {
-    localStorage.setItem(KEY, JSON.stringify(entries));
-    return true;
   } catch {
     return false;
   }

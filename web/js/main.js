@@ -12,10 +12,10 @@ import { Reader } from "./reader.js";
 import { imageFromDrawing } from "./render.js";
 import { Results } from "./results.js";
 import { drawingInAddress, linkTo, offerLink, tidyAddress } from "./share.js";
-import { listenForShortcuts } from "./shortcuts.js";
 import { Status } from "./status.js";
 import { labels, text } from "./strings.js";
 import { CANVAS_SIZE, WIDE_SIZE } from "./strokes.js";
+import { attachTools } from "./tools.js";
 
 const find = (id) => document.getElementById(id);
 
@@ -150,12 +150,6 @@ function redo() {
   refresh();
 }
 
-function toggleEraser() {
-  pad.tool = pad.tool === "eraser" ? "pen" : "eraser";
-  find("eraser").ariaPressed = String(pad.tool === "eraser");
-  pad.showCursor(null);
-}
-
 async function openSample() {
   const { nextNumber, nextSample } = await import("./samples.js");
   open(drawing.isWide ? { strokes: nextNumber(), width: WIDE_SIZE } : { strokes: nextSample() });
@@ -183,7 +177,9 @@ function toggleDebug() {
   if (panels.toggle("debug") && !drawing.isBlank) read();
 }
 
-function toggleCorrection() {
+async function toggleCorrection() {
+  // Not shown before it works.
+  await panels.correcting();
   panels.toggle("correction");
   panels.showCorrecting(correctable());
 }
@@ -196,7 +192,8 @@ function correctable() {
 }
 
 /** Put one digit of a number right. */
-function correct(target) {
+async function correct(target) {
+  await panels.correcting();
   panels.toggle("correction", true);
   panels.showCorrecting(target);
 }
@@ -216,26 +213,16 @@ async function explain() {
   panel.explain(lastAnswer);
 }
 
-const actions = {
+attachTools(find, pad, {
   undo,
   redo,
   clear,
-  eraser: toggleEraser,
   sample: openSample,
   share,
   "debug-toggle": toggleDebug,
   "correction-toggle": toggleCorrection,
   "try-again": read,
-};
-for (const [id, action] of Object.entries(actions)) find(id).addEventListener("click", action);
-find("touch-allowed").addEventListener("change", ({ target }) => {
-  pad.penOnly = !target.checked;
 });
-find("pen-width").addEventListener("input", ({ target }) => {
-  pad.penWidth = target.valueAsNumber;
-  pad.show(drawing.content);
-});
-listenForShortcuts({ undo, redo, clear, toggleDebug });
 attachModes(find, (width) => {
   tidyAddress();
   drawing.resize(width);

@@ -13,9 +13,11 @@ export class Numbers {
   #onChoose;
   #drawing = null;
   #answer = null;
+  /** What it is taken as by now: the answer, or what the user has said since. */
+  #number = "";
   #selected = 0;
 
-  /** `onCorrect(target)` wants a digit put right; `onChoose(number, targets)` says what the whole number is. */
+  /** `onCorrect(target)` wants a digit put right; `onChoose(number, corrections)` says what the whole number is. */
   constructor(find, results, { onCorrect, onChoose }) {
     this.#find = find;
     this.#results = results;
@@ -30,9 +32,8 @@ export class Numbers {
     this.#answer = answer;
     this.#drawing = request.drawing;
     this.#selected = leastCertain(answer.digits);
-    this.#find("frames").replaceChildren(...answer.digits.map(frame));
-    this.#find("digits").replaceChildren(...answer.digits.map((digit, index) => this.#digitItem(digit, index)));
     this.#find("alternatives").replaceChildren(...answer.alternatives.map((each) => this.#alternativeItem(each)));
+    this.#showDigits(answer.number);
   }
 
   clear() {
@@ -42,23 +43,43 @@ export class Numbers {
 
   /** What the panel for corrections is about: the digit that was chosen, or else the least certain one. */
   get target() {
-    return this.#answer ? this.#targetAt(this.#selected) : { id: null, strokes: [] };
+    return this.#isGroupedAs(this.#number) ? this.#targetAt(this.#selected) : { strokes: [] };
+  }
+
+  /** Has a number as many digits as were found? */
+  #isGroupedAs(number) {
+    return number.length === this.#answer?.digits.length;
+  }
+
+  /** Frames and buttons for the digits of a number, if they are those that were found. */
+  #showDigits(number) {
+    this.#number = number;
+    const digits = this.#isGroupedAs(number) ? this.#answer.digits : [];
+    this.#find("frames").replaceChildren(...digits.map(({ box }, index) => frame(box, number[index])));
+    this.#find("digits").replaceChildren(...digits.map((digit, index) => this.#digitItem(digit, index)));
+  }
+
+  #choose(number, corrections) {
+    this.#showDigits(number);
+    this.#onChoose(number, corrections);
   }
 
   #targetAt(index) {
-    const { digits, number } = this.#answer;
+    const { digits } = this.#answer;
     const { digit, confidence } = digits[index];
     return {
       id: `${this.#drawing.id}-${index}`,
       strokes: centreStrokes(strokesOf(digits, index, this.#drawing.strokes)),
       answered: { digit, confidence },
       which: text.which(index + 1, digits.length),
-      onCorrected: (label) => this.#onChoose(number.slice(0, index) + label + number.slice(index + 1), []),
+      onChoice: (label) => this.#choose([...this.#number].with(index, label).join(""), []),
     };
   }
 
   #digitItem({ digit, confidence }, index) {
-    return listItem(digit, confidence, text.digitOf(index + 1, digit, confidence), () => {
+    const shown = this.#number[index];
+    const share = Number(shown) === digit ? text.percent(confidence) : text.byYou;
+    return listItem(shown, share, text.digitOf(index + 1, shown, share), () => {
       this.#selected = index;
       [...this.#find("digits").children].forEach((item, place) => {
         item.firstChild.ariaPressed = String(place === index);
@@ -68,16 +89,19 @@ export class Numbers {
   }
 
   #alternativeItem({ number, confidence }) {
-    const choose = () => this.#onChoose(number, this.#differing(number));
-    return listItem(number, confidence, text.takeAs(number, confidence), choose);
+    const share = text.percent(confidence);
+    const choose = () => this.#choose(number, this.#differing(number));
+    return listItem(number, share, text.takeAs(number, share), choose);
   }
 
   /** The digits that a chosen number corrects: [{ target, label }]; none where it is grouped otherwise. */
   #differing(number) {
-    if (number.length !== this.#answer.number.length) return [];
+    if (!this.#isGroupedAs(number)) return [];
+    const now = this.#isGroupedAs(this.#number) ? this.#number : this.#answer.number;
     const labels = [...number].map((label, index) => ({ label, index }));
-    const differing = labels.filter(({ label, index }) => label !== this.#answer.number[index]);
-    return differing.map(({ label, index }) => ({ target: { ...this.#targetAt(index), onCorrected: null }, label }));
+    const differing = labels.filter(({ label, index }) => label !== now[index]);
+    const corrections = differing.map(({ label, index }) => ({ target: this.#targetAt(index), label }));
+    return corrections.filter(({ target }) => target.strokes.length > 0);
   }
 }
 
@@ -101,7 +125,7 @@ function ownerOf(stroke, digits) {
   return (holding.length > 0 ? holding : frames).toSorted(order)[0].index;
 }
 
-function frame({ digit, box: [x, y, width, height] }) {
+function frame([x, y, width, height], digit) {
   const element = document.createElement("span");
   const share = (value, whole) => `${(100 * value) / whole}%`;
   Object.assign(element.style, {
@@ -116,12 +140,12 @@ function frame({ digit, box: [x, y, width, height] }) {
 }
 
 /** A button that shows a reading and how likely it is. */
-function listItem(value, confidence, label, onClick) {
+function listItem(value, likely, label, onClick) {
   const item = document.createElement("li");
   const button = item.appendChild(document.createElement("button"));
   const [read, share] = ["b", "small"].map((tag) => button.appendChild(document.createElement(tag)));
   read.textContent = value;
-  share.textContent = text.percent(confidence);
+  share.textContent = likely;
   Object.assign(button, { type: "button", ariaLabel: label });
   button.addEventListener("click", onClick);
   return item;

@@ -28,7 +28,7 @@ export class Pad {
     this.#context = canvas.getContext("2d", { alpha: false });
     Object.assign(this, { onChange, onCommit, onPenSeen });
     this.#listen();
-    new ResizeObserver(() => this.#repaint()).observe(canvas);
+    new ResizeObserver(() => this.repaint()).observe(canvas);
   }
 
   /** Show a drawing; a stroke in progress is dropped. */
@@ -36,14 +36,14 @@ export class Pad {
     this.#gesture = null;
     this.#replay = null;
     this.#shown = drawing;
-    this.#repaint();
+    this.repaint();
   }
 
   /** Show a drawing as it came about, stroke by stroke. */
   replay(drawing) {
     this.show(drawing);
     this.#replay = { start: performance.now(), total: drawing.strokes.flat().length };
-    this.#repaint();
+    this.repaint();
   }
 
   get width() {
@@ -57,7 +57,7 @@ export class Pad {
   /** Ring around the point where the keyboard's pen or the eraser is; null hides it. */
   showCursor(point) {
     this.#cursor = point;
-    this.#repaint();
+    this.repaint();
   }
 
   /** Put the pen, or whatever tool is chosen, on the paper. */
@@ -70,7 +70,7 @@ export class Pad {
   /** Move it through these points. */
   extend(points) {
     for (const point of points) this.#apply(snapPoint(point, this.width));
-    this.#repaint();
+    this.repaint();
     this.onChange(this.#gesture.strokes);
   }
 
@@ -142,7 +142,8 @@ export class Pad {
     return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
   }
 
-  #repaint() {
+  /** Paint in the next frame. */
+  repaint() {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
       this.#fitToScreen();
@@ -157,7 +158,7 @@ export class Pad {
     if (!this.#replay) return null;
     const share = (performance.now() - this.#replay.start) / REPLAY_MS;
     if (share >= 1) return (this.#replay = null);
-    this.#repaint();
+    this.repaint();
     return firstPoints(this.#shown.strokes, Math.ceil(share * this.#replay.total));
   }
 
