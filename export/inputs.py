@@ -34,6 +34,8 @@ class InputSet(NamedTuple):
     images: Images
     labels: tuple[str, ...] = ()
     """What each row is: a file's name, or how the image was made."""
+    is_typical: bool = False
+    """What the model is made for: here its logits have their usual size."""
 
 
 class LabelledImages(NamedTuple):
@@ -62,7 +64,7 @@ def read_drawings() -> list[Drawing]:
 def drawn_inputs(drawings: list[Drawing], spec: PreprocessingSpec) -> InputSet:
     """Take drawings through the whole pipeline, from encoded bytes."""
     tensors = [prepare_image(drawing.data, spec).tensor for drawing in drawings]
-    return InputSet("drawings", np.stack(tensors), tuple(drawing.name for drawing in drawings))
+    return InputSet("drawings", np.stack(tensors), tuple(drawing.name for drawing in drawings), is_typical=True)
 
 
 def edge_inputs(shape: tuple[int, int, int]) -> InputSet:
@@ -112,7 +114,7 @@ def read_data(path: Path, shape: tuple[int, int, int], spec: PreprocessingSpec |
     inputs = read_folder(path, spec) if path.is_dir() else read_npz(path)
     if inputs.images.shape[1:] != shape:
         raise UsageError(f"{path}: holds images of shape {inputs.images.shape[1:]}; the model takes {shape}")
-    return inputs
+    return inputs._replace(is_typical=True)
 
 
 def read_npz(path: Path) -> InputSet:

@@ -89,6 +89,30 @@ def test_rows_that_the_model_itself_cannot_answer_are_skipped_and_counted(
     assert bool(report.results) == (skipped < 3)
 
 
+class Doubting:
+    """Rounds as its runtime does, and leaves hardly any logits on images that are not bright."""
+
+    def __init__(self, runtime: Any) -> None:
+        self.runtime = runtime
+
+    def answer(self, images: np.ndarray) -> Answers:
+        logits, probabilities = self.runtime.answer(images)
+        is_bright = images.reshape(len(images), -1).max(axis=1) > 1
+        middle = np.where(is_bright, 0, logits.dtype.type(1e4))[:, np.newaxis]
+        return Answers((logits + middle) - middle, probabilities)
+
+
+@pytest.mark.parametrize("typical", [True, False])
+def test_rounding_next_to_nothing_is_measured_against_the_logits_of_typical_images(digits: Any, typical: bool) -> None:
+    """A model that is taught to doubt has sums that all but cancel where it sees no digit; their rounding stays."""
+    contest = digits.contest._replace(onnx=Doubting(digits.contest.onnx), logit_floor=0.0)
+    noise = noise_inputs((28, 28, 1), 4).images
+    sets = [InputSet("bright", 1e5 * noise, is_typical=typical), InputSet("noise", noise)]
+    report = compare(contest, sets, (1,))
+    rounding = [result for result in report.results if result.gate == "rounding" and result.input_set == "noise"]
+    assert all(result.passed for result in rounding) == typical
+
+
 def test_a_runtime_that_hides_what_is_no_number_is_named(digits: Any) -> None:
     class Confident:
         def answer(self, images: np.ndarray) -> Answers:
