@@ -30,6 +30,7 @@ from service.startup import begin_start
 
 if TYPE_CHECKING:
     from service.classifier import Classifier
+    from service.contract import PredictResponse, ReadResponse
 
 INTERNAL_ERROR = 70
 
@@ -151,12 +152,14 @@ settings_options()(serve)
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--number", "whole", is_flag=True, help="Read whole numbers, of up to twelve digits on one line.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def predict(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """Read the digit in image files; `-` is standard input."""
+def predict(files: tuple[str, ...], whole: bool, as_json: bool, **options: Any) -> None:
+    """Read the digit, or the number, in image files; `-` is standard input."""
     settings = given_settings(options)
     model = load_served_model(settings)
-    failures = [file for file in files if not predict_file(model, file, settings.max_pixels, as_json)]
+    read = read_number if whole else read_digit
+    failures = [file for file in files if not predict_file(read, model, file, settings.max_pixels, as_json)]
     if failures:
         raise LiveDigitError(f"{len(failures)} of {len(files)} files could not be read")
 
@@ -172,13 +175,30 @@ def load_served_model(settings: Settings) -> Classifier:
     return load_classifier(folder / str(choose_version(folder.parent, folder.name, settings.model_version)))
 
 
-def predict_file(model: Classifier, file: str, max_pixels: int, as_json: bool) -> bool:
-    """Print the answer for one file, or why there is none."""
+def read_digit(model: Classifier, image: bytes, max_pixels: int) -> tuple[PredictResponse, str]:
+    """Read the digit in an image, and write it out."""
     from service.prediction import predict_image
 
+    answer = predict_image(model, image, max_pixels)
+    return answer, f"{answer.digit} ({answer.confidence:.2%})"
+
+
+def read_number(model: Classifier, image: bytes, max_pixels: int) -> tuple[ReadResponse, str]:
+    """Read the number in an image, and write it out."""
+    from service.reading import read_number_image
+
+    answer = read_number_image(model, image, max_pixels).response
+    return answer, f"{answer.number} ({answer.confidence:.2%})"
+
+
+Read = Callable[["Classifier", bytes, int], tuple["PredictResponse | ReadResponse", str]]
+
+
+def predict_file(read: Read, model: Classifier, file: str, max_pixels: int, as_json: bool) -> bool:
+    """Print the answer for one file, or why there is none."""
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        answer = predict_image(model, content, max_pixels)
+        answer, words = read(model, content, max_pixels)
     except OSError as error:
         click.echo(f"{file}: {error.strerror}", err=True)
         return False
@@ -188,5 +208,5 @@ def predict_file(model: Classifier, file: str, max_pixels: int, as_json: bool) -
     if as_json:
         click.echo(msgspec.json.encode({"file": file, **msgspec.to_builtins(answer)}))
     else:
-        click.echo(f"{file}: {answer.digit} ({answer.confidence:.2%})")
+        click.echo(f"{file}: {words}")
     return True

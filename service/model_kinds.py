@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar, NamedTuple
 
+import msgspec
 import numpy as np
 
 from service.classifier import Answer, Classifier
 from service.contract import TensorMetadata, TensorSpec
-from service.errors import ImageError, InvalidTensor
+from service.errors import ImageError, InvalidTensor, ModelUnavailable, UnknownModel
 from service.preprocessing import prepare_image
+from service.reading import read_number_image
 from service.tensors import Array, Inference
 
+CANDIDATES_PER_NUMBER = 8
+"""Pictures that the model is asked about for one number, of four digits or so."""
 DATATYPES = {"float32": "FP32"}
 
 
@@ -37,8 +43,14 @@ class ModelKind(ABC):
 
     suffix: ClassVar[str]
     """What follows the weights' name in this model's."""
-    takes_images: ClassVar[bool]
-    """Whether it needs a model that says how an image becomes its input."""
+
+    def check(self, model: Classifier) -> None:
+        """Raise `UnknownModel` where these weights cannot be asked in this way."""
+        del model
+
+    def most(self, max_batch: int) -> int:
+        """Give the largest batch, where the largest of tensors is `max_batch`."""
+        return max_batch
 
     @abstractmethod
     def input_tensors(self, model: Classifier) -> tuple[TensorMetadata, ...]:
@@ -58,7 +70,7 @@ class ModelKind(ABC):
 
     def raw_inference(self, model: Classifier, content: bytes) -> Inference:
         """Make a request of such a body, answered in raw bytes as well. Raises `InvalidTensor`."""
-        (tensor,) = self.input_tensors(model)
+        tensor = self.input_tensors(model)[0]
         return Inference("", {tensor.name: self.read_raw(model, content)}, (), True)
 
 
@@ -66,7 +78,6 @@ class TensorKind(ModelKind):
     """Prepared tensors in, probabilities and logits out."""
 
     suffix = ""
-    takes_images = False
 
     def input_tensors(self, model: Classifier) -> tuple[TensorMetadata, ...]:
         """Describe the input."""
@@ -94,9 +105,13 @@ class ImageKind(ModelKind):
     """Encoded images in; labels, probabilities and logits out."""
 
     suffix = "_image"
-    takes_images = True
     image_input: ClassVar[str] = "image"
     label_output: ClassVar[str] = "label"
+
+    def check(self, model: Classifier) -> None:
+        """Raise `UnknownModel` where nothing says how an image becomes the model's input."""
+        if model.manifest.preprocessing is None:
+            raise UnknownModel(f"model {model.manifest.name!r} takes tensors only")
 
     def input_tensors(self, model: Classifier) -> tuple[TensorMetadata, ...]:
         """Describe the input."""
@@ -120,7 +135,52 @@ class ImageKind(ModelKind):
         return Outputs({self.label_output: np.array(labels, object), **name_outputs(model, answer)}, encoded.size)
 
 
-KINDS: tuple[ModelKind, ...] = (TensorKind(), ImageKind())
+class NumberKind(ImageKind):
+    """Encoded images in; whole numbers out, alone, and with all that `POST /read` says, in JSON."""
+
+    suffix = "_number"
+    number_output: ClassVar[str] = "number"
+    confidence_output: ClassVar[str] = "confidence"
+    reading_output: ClassVar[str] = "reading"
+
+    def check(self, model: Classifier) -> None:
+        """Raise `UnknownModel` where the model reads no digits from images."""
+        super().check(model)
+        try:
+            model.digits  # noqa: B018
+        except ModelUnavailable as error:
+            raise UnknownModel(str(error)) from error
+
+    def most(self, max_batch: int) -> int:
+        """Give the largest batch: a number is as much work as several digits."""
+        return max(1, max_batch // CANDIDATES_PER_NUMBER)
+
+    def output_tensors(self, model: Classifier) -> tuple[TensorMetadata, ...]:
+        """Describe the outputs."""
+        del model
+        return (
+            TensorMetadata(self.number_output, "BYTES", (-1,)),
+            TensorMetadata(self.confidence_output, "FP32", (-1,)),
+            TensorMetadata(self.reading_output, "BYTES", (-1,)),
+        )
+
+    def run(self, model: Classifier, inference: Inference, limits: Limits) -> Outputs:
+        """Read numbers. Raises `InvalidTensor`, naming the image, or `InferenceFailure`."""
+        encoded = read_images(inference, self.image_input, self.most(limits.max_batch))
+        answers = []
+        for index, data in enumerate(encoded.ravel()):
+            with naming(index):
+                answers.append(read_number_image(model, data, limits.max_pixels))
+        responses = [answer.response for answer in answers]
+        outputs: dict[str, Array] = {
+            self.number_output: np.array([response.number.encode() for response in responses], object),
+            self.confidence_output: np.array([response.confidence for response in responses], np.float32),
+            self.reading_output: np.array([msgspec.json.encode(response) for response in responses], object),
+        }
+        return Outputs(outputs, sum(answer.candidates for answer in answers))
+
+
+KINDS: tuple[ModelKind, ...] = (TensorKind(), ImageKind(), NumberKind())
 """Every model of `/v2`, in the order of the repository index."""
 
 
@@ -167,11 +227,18 @@ def prepare_batch(encoded: Array, model: Classifier, max_pixels: int) -> Array:
     """Take encoded images to (N, 28, 28, 1) float32. Raises `InvalidTensor`, naming the image."""
     tensors = []
     for index, data in enumerate(encoded.ravel()):
-        try:
+        with naming(index):
             tensors.append(prepare_image(data, model.preprocessing, max_pixels).tensor)
-        except ImageError as error:
-            raise InvalidTensor(f"image {index}: {error}") from error
     return np.stack(tensors)
+
+
+@contextmanager
+def naming(index: int) -> Iterator[None]:
+    """Say of which image of a batch an error speaks. Raises `InvalidTensor`."""
+    try:
+        yield
+    except ImageError as error:
+        raise InvalidTensor(f"image {index}: {error}") from error
 
 
 def only_input(inference: Inference, name: str) -> Array:

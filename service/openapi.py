@@ -233,7 +233,9 @@ OUTPUT_SCHEMA = Schema(
     type=OpenAPIType.OBJECT,
     required=["name"],
     properties={
-        "name": Schema(type=OpenAPIType.STRING, enum=["probabilities", "logits", "label"]),
+        "name": Schema(
+            type=OpenAPIType.STRING, enum=["probabilities", "logits", "label", "number", "confidence", "reading"]
+        ),
         "parameters": Schema(
             type=OpenAPIType.OBJECT,
             properties={

@@ -15,8 +15,8 @@ WIDEST = 1.5
 SMALL = 0.5
 """Longer side of an atom, in line heights, up to which it counts as a mark that belongs to some digit."""
 REACH = 0.2
-"""Gap in x, in line heights, across which two atoms may be one digit: 99.8 % of the pen digits of several strokes have
-none above 0.12."""
+"""Distance of the boxes, in line heights, across which two atoms may be one digit: of 99.8 % of the pen digits of
+several strokes, the boxes are no further than 0.12 apart in x."""
 REACH_OF_MARKS = 0.4
 """The same where one of the two is small."""
 TALL = 0.5
@@ -107,7 +107,7 @@ def distance_between(one: Box, other: Box) -> float:
 def are_near(one: Box, other: Box, line: float) -> bool:
     """Tell whether two atoms may be one digit."""
     is_mark = any(max(box.width, box.height) <= SMALL * line for box in (one, other))
-    return gap_between(one, other) <= line * (REACH_OF_MARKS if is_mark else REACH)
+    return distance_between(one, other) <= line * (REACH_OF_MARKS if is_mark else REACH)
 
 
 def find_near(index: int, boxes: Sequence[Box], line: float) -> int:

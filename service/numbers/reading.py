@@ -44,8 +44,8 @@ LABELS = 3
 """Of a candidate, which may take part in a way."""
 STEEPEST = 0.5
 """Rise over run of a line of digits."""
-STRAY = 0.75
-"""Furthest that a digit's middle may lie from the line, in digit heights."""
+STRAY = 0.9
+"""Height, in digits, of the band along a line in which the digits' middles have to lie."""
 
 Classify = Callable[[Tensor], NDArray[np.float32]]
 """(N, 28, 28, 1) float32 to (N, classes) probabilities."""
@@ -187,5 +187,5 @@ def refuse_no_line(digits: Sequence[ReadDigit]) -> None:
     height = float(np.median([digit.box.height for digit in digits]))
     run = x - x.mean()
     slope = float(np.clip(run @ (y - y.mean()) / max(float(run @ run), 1e-9), -STEEPEST, STEEPEST))
-    if float(np.abs(y - y.mean() - slope * run).max()) > STRAY * height:
+    if float(np.ptp(y - slope * run)) > STRAY * height:
         raise UnreadableNumber("the digits do not stand on one line: write one number, or send one line at a time")

@@ -1,8 +1,8 @@
 """`/v2`: the Open Inference Protocol, REST side.
 
 Several models look at the same weights: `NAME` takes prepared tensors, `NAME_image` takes encoded images through the
-preprocessing; `service.model_kinds` holds them. Source: kserve/open-inference-protocol, inference_rest.md; repository
-index and classification as in Triton Inference Server.
+preprocessing, `NAME_number` reads whole numbers in them; `service.model_kinds` holds them. Source:
+kserve/open-inference-protocol, inference_rest.md; repository index and classification as in Triton Inference Server.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def model_config(request: Request[Any, Any, Any]) -> dict[str, Any]:
         "name": name,
         "platform": PLATFORM,
         "backend": "onnxruntime",
-        "max_batch_size": service_of(request).settings.max_batch,
+        "max_batch_size": kind.most(service_of(request).settings.max_batch),
         "input": [config_tensor(tensor) for tensor in kind.input_tensors(model)],
         "output": [config_tensor(tensor) for tensor in kind.output_tensors(model)],
     }
@@ -214,8 +214,7 @@ def find_model(request: Request[Any, Any, Any]) -> tuple[str, ModelKind, Classif
     if name not in kinds:
         raise UnknownModel(f"there is no model {name[:60]!r}, expected one of: {', '.join(kinds)}")
     model = models.version(request.path_params.get("version", ""))
-    if kinds[name].takes_images and model.manifest.preprocessing is None:
-        raise UnknownModel(f"model {models.name!r} takes tensors only")
+    kinds[name].check(model)
     return name, kinds[name], model
 
 

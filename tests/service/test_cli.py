@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from service.cli import livedigit
 from service.errors import LiveDigitError
@@ -34,6 +35,17 @@ def test_predict_prints_json_for_programs(tmp_path: Path, seven, encode):
     path.write_bytes(encode(seven))
     answer = json.loads(invoke("predict", "--json", str(path)).output)
     assert (answer["file"], answer["digit"], len(answer["top_predictions"])) == (str(path), 7, 5)
+
+
+def test_predict_reads_whole_numbers(tmp_path: Path, seven, encode):
+    path = tmp_path / "number.png"
+    pair = Image.new("L", (560, 280), 10)
+    for left in (0, 280):
+        pair.paste(seven, (left, 0))
+    path.write_bytes(encode(pair))
+    assert invoke("predict", "--number", str(path)).output.startswith(f"{path}: 77 (")
+    answer = json.loads(invoke("predict", "--number", "--json", str(path)).output)
+    assert (answer["file"], answer["number"], len(answer["digits"])) == (str(path), "77", 2)
 
 
 def test_predict_reads_what_it_can_and_fails_for_the_rest(tmp_path: Path, seven, encode):

@@ -9,12 +9,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import msgspec
 import numpy as np
 import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
+from service.classifier import Classifier
+from service.contract import Manifest
+from service.errors import UnknownModel
+from service.model_kinds import NumberKind
 from service.preprocessing import prepare_image
 
 PROBABILITIES, LOGITS, LABEL = "probabilities", "logits", "label"
@@ -78,7 +83,7 @@ def test_health_and_metadata(remote):
 
 def test_the_repository_index_lists_what_answers(remote):
     rows = remote.get_model_repository_index()
-    assert {row["name"] for row in rows} == {"digits", "digits_image"}
+    assert {row["name"] for row in rows} == {"digits", "digits_image", "digits_number"}
     ready = {row["version"] for row in rows if row["state"] == "READY"}
     assert highest(remote) in ready
     assert all(remote.is_model_ready("digits", version) for version in ready)
@@ -114,6 +119,36 @@ def test_encoded_images_are_read_as_the_tensors_that_they_become(remote, pngs, t
         assert np.array_equal(result.as_numpy(LOGITS), direct.as_numpy(LOGITS))
 
 
+def test_whole_numbers_are_read_from_encoded_images(remote, pngs):
+    assert remote.is_model_ready("digits_number")
+    assert remote.get_model_metadata("digits_number")["inputs"] == [
+        {"name": "image", "datatype": "BYTES", "shape": [-1]}
+    ]
+    assert remote.get_model_config("digits_number")["max_batch_size"] == 32
+    result = remote.infer("digits_number", [image_input(pngs)])
+    assert [number.decode() for number in result.as_numpy("number")] == list("0123456789")
+    readings = [json.loads(reading) for reading in result.as_numpy("reading")]
+    assert [reading["number"] for reading in readings] == list("0123456789")
+    assert result.as_numpy("confidence").tolist() == pytest.approx([reading["confidence"] for reading in readings])
+
+
+def test_a_number_that_cannot_be_read_is_named_by_its_place(remote, pngs):
+    with pytest.raises(InferenceServerException, match="image 1: not an image"):
+        remote.infer("digits_number", [image_input([pngs[0], b"nonsense"])])
+    with pytest.raises(InferenceServerException, match="a batch of 33, expected 1 to 32"):
+        remote.infer("digits_number", [image_input(pngs[:1] * 33)])
+
+
+def test_a_model_that_reads_no_digits_reads_no_numbers(published):
+    manifest = msgspec.json.decode((published / "manifest.json").read_bytes(), type=Manifest)
+    letters = msgspec.structs.replace(manifest, labels=tuple("abcdefghij"))
+    with pytest.raises(UnknownModel, match="does not read digits"):
+        NumberKind().check(Classifier(letters, (published / "model.onnx").read_bytes()))
+    tensors_only = msgspec.structs.replace(manifest, preprocessing=None)
+    with pytest.raises(UnknownModel, match="takes tensors only"):
+        NumberKind().check(Classifier(tensors_only, (published / "model.onnx").read_bytes()))
+
+
 def test_classification_gives_the_best_with_their_labels(remote, tensors):
     wanted = [triton.InferRequestedOutput(PROBABILITIES, class_count=5)]
     rows = remote.infer("digits", [tensor_input(tensors)], outputs=wanted).as_numpy(PROBABILITIES)
@@ -137,10 +172,14 @@ def test_a_client_that_would_take_compressed_answers_understands_ours(remote, te
 
 def test_a_raw_body_is_one_input_of_batch_one(remote, server, tensors, pngs):
     headers = {"Inference-Header-Content-Length": "0"}
-    for model, body in (("digits", tensors[7].tobytes()), ("digits_image", pngs[7])):
+    for model, body, shape in (
+        ("digits", tensors[7].tobytes(), [1, 10]),
+        ("digits_image", pngs[7], [1, 10]),
+        ("digits_number", pngs[7], [1]),
+    ):
         answer = httpx.post(f"{server.url}/v2/models/{model}/infer", content=body, headers=headers)
         length = int(answer.headers["inference-header-content-length"])
-        assert json.loads(answer.content[:length])["outputs"][-1]["shape"] == [1, 10]
+        assert json.loads(answer.content[:length])["outputs"][-1]["shape"] == shape
 
 
 def test_the_asynchronous_client_works_as_well(address, tensors):
