@@ -9,8 +9,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from litestar import HttpMethod, Request, Response, route
 from litestar.exceptions import NotFoundException
@@ -38,13 +40,18 @@ METHODS = [HttpMethod.GET, HttpMethod.HEAD]
 SERVICE_WORKER = "service-worker.js"
 
 
-class Asset(NamedTuple):
+@dataclass(frozen=True)
+class Asset:
     """A file of the page."""
 
     content: bytes
-    compressed: bytes
     media_type: str
     etag: str
+
+    @cached_property
+    def compressed(self) -> bytes:
+        """Its content with gzip, from the first time on that somebody asks: a server may start for programs alone."""
+        return gzip.compress(self.content, mtime=0)
 
 
 def page_handlers(folder: Path) -> list[HTTPRouteHandler]:
@@ -75,7 +82,7 @@ def read_asset(path: Path) -> Asset:
     """Read a file; its ETag is its content's hash."""
     content = path.read_bytes()
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    return Asset(content, gzip.compress(content, mtime=0), media_type, f'"{hashlib.sha256(content).hexdigest()[:20]}"')
+    return Asset(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:20]}"')
 
 
 def asset_response(request: Request[Any, Any, Any], assets: dict[str, Asset], name: str) -> Response[bytes]:

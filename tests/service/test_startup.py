@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from service.startup import call_allocator
+
 
 @pytest.fixture
 def fresh(repo_root: Path):
@@ -77,3 +79,7 @@ except ArtifactError as error:
     print(json.dumps(str(error)))
 """
     assert "sha256" in fresh(program)
+
+
+def test_an_allocator_without_the_function_is_left_alone():
+    call_allocator("no_such_function", 1)
