@@ -1,16 +1,13 @@
-/** Asks for a key where the server answers nobody without one. */
+/** Where the server answers nobody without a key, the notice asks for one. */
 
 import { useKey } from "./api.js";
 
-/** Show the form in the notice; `onKey()` is called once a key has been given. */
-export function askForKey(find, onKey) {
-  const form = find("key-form");
-  find("key").value = "";
-  form.hidden = false;
-  form.onsubmit = (event) => {
+/** `onKey()` is called once a key has been given. */
+export function attachKeyForm(find, onKey) {
+  find("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
     useKey(find("key").value.trim());
-    form.hidden = true;
+    find("key").value = "";
     onKey();
-  };
+  });
 }

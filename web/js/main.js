@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { Drawing } from "./drawing.js";
 import { History } from "./history.js";
+import { attachKeyForm } from "./key-form.js";
 import { attachKeyboardPen } from "./keyboard-pen.js";
 import { attachModes, showMode } from "./modes.js";
 import { Pad } from "./pad.js";
@@ -121,15 +122,6 @@ function showError(error, { settled }) {
   if (settled) results.showUnread();
   results.showError(error);
   status.note(error);
-  if (error.status === 401) askForKey();
-}
-
-async function askForKey() {
-  const form = await import("./key-form.js");
-  form.askForKey(find, () => {
-    status.connection.checkNow();
-    if (!drawing.isBlank) read();
-  });
 }
 
 function clear() {
@@ -222,6 +214,10 @@ attachTools(find, pad, {
   "debug-toggle": toggleDebug,
   "correction-toggle": toggleCorrection,
   "try-again": read,
+});
+attachKeyForm(find, () => {
+  status.connection.checkNow();
+  read();
 });
 attachModes(find, (width) => {
   tidyAddress();

@@ -65,14 +65,15 @@ export class Results {
   }
 
   showError(error) {
-    this.showProblem(describeError(error), { canRetry: true });
+    const needsKey = error.status === 401;
+    this.showProblem(describeError(error), { canRetry: !needsKey, needsKey });
   }
 
-  showProblem(message, { canRetry = false } = {}) {
+  showProblem(message, { canRetry = false, needsKey = false } = {}) {
     this.find("notice").hidden = false;
     this.find("notice-text").textContent = message;
     this.find("try-again").hidden = !canRetry;
-    this.find("key-form").hidden = true;
+    this.find("key-form").hidden = !needsKey;
     this.announce(message);
   }
 

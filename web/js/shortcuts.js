@@ -17,7 +17,8 @@ const SHORTCUTS = [
 export function listenForShortcuts(actions) {
   addEventListener("keydown", (event) => {
     const shortcut = SHORTCUTS.find(({ matches }) => matches(event));
-    if (!shortcut) return;
+    // In a field of text they are for the text.
+    if (!shortcut || event.target.type === "password") return;
     event.preventDefault();
     actions[shortcut.action]();
   });

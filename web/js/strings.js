@@ -84,7 +84,7 @@ export const text = {
     return `Model: ${name}, version ${version}${verdict}.`;
   },
   hintNumber: "Write a number",
-  blank: "Draw something: the answer appears here.",
+  blank: "The answer appears here.",
   unread: "Not read yet.",
   cleared: "Cleared. Undo brings it back.",
   announce: (digit, value, words) => `${digit}, ${text.percent(value)}. ${words}`,
@@ -139,7 +139,7 @@ function place({ row, column }) {
 export function describeError({ kind, status, detail, retryAfterS }) {
   if (kind === "timeout") return "The server takes too long to answer. Your drawing is kept.";
   if (kind === "network") return "The server cannot be reached. Your drawing is kept and will be read when it is back.";
-  if (status === 401) return "This server answers only those who have a key. It stays in this tab.";
+  if (status === 401) return "This server answers only those who have a key. What you give here stays in this tab.";
   const words = detail ? `${detail[0].toUpperCase()}${detail.slice(1)}.`.replace("..", ".") : "";
   if (retryAfterS !== null) return `${words || "The server is busy."} Trying again in ${Math.ceil(retryAfterS)} s.`;
   return words || `The server answered with an error (${status}).`;
