@@ -8,14 +8,14 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import uvloop
 
 from benchmarks.client import HOST, Client, Outcome
 from benchmarks.load import OK
-from benchmarks.servers import ServerFailed, all_pids, end_session, parent_of
+from benchmarks.servers import WORKER_STARTED, ServerFailed, all_pids, connections_of, end_session, parent_of
 from benchmarks.speed.contenders import Contender, environment
 from benchmarks.speed.cores import running_on
 from benchmarks.speed.environments import ROOT
@@ -29,9 +29,11 @@ RETRY_S = 0.002
 class Process:
     """A running contender and all its descendants."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
         self.pid = process.pid
         self.port = port
+        self._process = process
+        self._log = log
         self.start_s = 0.0
         """From its creation to its first right answer."""
         self.start_cpu_s = 0.0
@@ -45,13 +47,46 @@ class Process:
             found += [child for child, parent in parents.items() if parent == pid]
         return found
 
-    def cpu_s(self) -> dict[int, float]:
-        """Read the CPU time that each of its processes has used."""
-        return {pid: cpu_s(pid) for pid in self.pids()}
+    def cpu_s(self) -> float:
+        """Add up the CPU time that its processes have used."""
+        return sum(map(cpu_s, self.pids()))
+
+    def busier_share(self) -> float:
+        """Give the share of all connections that the process with most of them holds; there must be some."""
+        counts = [connections_of(pid, self.port) for pid in self.pids()]
+        return max(counts) / sum(counts)
 
     def memory_mb(self, kind: str) -> float:
         """Add up the resident (`Rss`) or the proportional (`Pss`) memory of its processes, in 10^6 bytes."""
         return sum(memory_kb(pid, kind) for pid in self.pids()) * 1024 / 1e6
+
+    def wait_for_answer(self, workload: Workload) -> None:
+        """Ask until the answer is right. Raises `ServerFailed`."""
+
+        def is_right() -> bool:
+            outcome = ask(self.port, workload.requests[0])
+            return outcome.status == OK and workload.check(0, outcome.body)
+
+        self._wait_until(is_right, "gave no right answer")
+
+    def wait_for_workers(self, workers: int) -> None:
+        """Wait until so many workers of ours have said that they are ready. Raises `ServerFailed`."""
+        self._wait_until(lambda: self.log.count(WORKER_STARTED) >= workers, f"did not start {workers} workers")
+
+    @property
+    def log(self) -> str:
+        """What it has printed."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def _wait_until(self, is_reached: Callable[[], bool], failure: str) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            if is_reached():
+                return
+            time.sleep(RETRY_S)
+        if self._process.poll() is not None:
+            failure = f"ended with {self._process.returncode}"
+        raise ServerFailed(f"{self._process.args!r} {failure} in {START_TIMEOUT_S} s:\n{self.log}")
 
 
 @contextlib.contextmanager
@@ -72,11 +107,11 @@ def run_contender(
                 [*contender.command(folder / "bin", port), *flags],
                 cwd=ROOT, env=environment(contender), stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
-        process = Process(popen, port)
+        process = Process(popen, port, log)
         try:
-            wait_for_answer(popen, port, workload, log)
+            process.wait_for_answer(workload)
             process.start_s = time.perf_counter() - started
-            process.start_cpu_s = sum(process.cpu_s().values())
+            process.start_cpu_s = process.cpu_s()
             yield process
         finally:
             end_session(popen)
@@ -87,18 +122,6 @@ def free_port() -> int:
     with socket.socket() as holder:
         holder.bind((HOST, 0))
         return int(holder.getsockname()[1])
-
-
-def wait_for_answer(popen: subprocess.Popen[bytes], port: int, workload: Workload, log: Path) -> None:
-    """Ask until the answer is right. Raises `ServerFailed`."""
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and popen.poll() is None:
-        outcome = ask(port, workload.requests[0])
-        if outcome.status == OK and workload.check(0, outcome.body):
-            return
-        time.sleep(RETRY_S)
-    end = f"gave no right answer in {START_TIMEOUT_S} s" if popen.poll() is None else f"ended with {popen.returncode}"
-    raise ServerFailed(f"{popen.args!r} {end}:\n{log.read_text(errors='replace')}")
 
 
 def ask(port: int, request: bytes) -> Outcome:

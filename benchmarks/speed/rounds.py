@@ -12,7 +12,7 @@ from benchmarks.speed.contenders import CONTENDERS, OURS, Contender, contender_n
 from benchmarks.speed.cores import Cores, running_on
 from benchmarks.speed.environments import run
 from benchmarks.speed.processes import Process, run_contender
-from benchmarks.speed.samples import Sample, pace, saturate, send_many
+from benchmarks.speed.samples import Sample, WorkersSample, pace, saturate, saturate_workers, send_many
 from benchmarks.speed.workloads import Workload, Workloads
 
 CONNECTIONS = 16
@@ -62,8 +62,8 @@ class OwnRound(msgspec.Struct, frozen=True, kw_only=True):
     batch: Sample
     half: Sample
     """The whole canvas at half of the rate that it can bear."""
-    one_worker: Sample
-    two_workers: Sample
+    one_worker: WorkersSample
+    two_workers: WorkersSample
     """Server and client share both cores."""
     stages_limit: Limit
     batch_limit: Limit
@@ -136,13 +136,14 @@ class Bench(NamedTuple):
             printed = run(python, "-m", "benchmarks.contenders.loop", kind, seconds, str(self.drawings))
         return msgspec.json.decode(printed, type=Limit)
 
-    def measure_workers(self, contender: Contender, workers: int) -> Sample:
+    def measure_workers(self, contender: Contender, workers: int) -> WorkersSample:
         """Load so many workers; everybody may use both cores."""
         flags = ["--workers", str(workers)]
         both = self.cores.both
         with running_on(both), run_contender(contender, self.folders[OURS], both, self.canvas, flags) as process:
+            process.wait_for_workers(workers)
             saturate(process, self.canvas, CONNECTIONS, self.plan.warm_s)
-            return saturate(process, self.canvas, CONNECTIONS, self.plan.load_s)
+            return saturate_workers(process, self.canvas, CONNECTIONS, self.plan.load_s)
 
     def measure_memory(self) -> ServerMemory:
         """Weigh one worker of ours after many requests."""

@@ -31,14 +31,35 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms: float
     client_share: float
     """Of the elapsed time, how much the client computed: near 1, it would be the client that is measured."""
-    worker_cpu_s: dict[int, float]
-    """CPU seconds per image, by process."""
+
+
+class WorkersSample(msgspec.Struct, frozen=True):
+    """One load on several workers."""
+
+    sample: Sample
+    busier_share: float
+    """Of the connections, those of the worker that has most: it is full first, once each worker has a core."""
 
 
 def saturate(process: Process, workload: Workload, connections: int, duration_s: float) -> Sample:
     """Send as fast as answers come."""
     load = Load(process.port, workload.requests, connections, check=workload.check)
     return observe(process, workload, hammer_for(load, duration_s))
+
+
+def saturate_workers(process: Process, workload: Workload, connections: int, duration_s: float) -> WorkersSample:
+    """Do as `saturate`, and look in the middle of it who has the connections."""
+    load = Load(process.port, workload.requests, connections, check=workload.check)
+    shares: list[float] = []
+
+    async def hammer_and_look() -> Tally:
+        hammering = asyncio.create_task(hammer_for(load, duration_s))
+        await asyncio.sleep(duration_s / 2)
+        shares.append(process.busier_share())
+        return await hammering
+
+    sample = observe(process, workload, hammer_and_look())
+    return WorkersSample(sample, *shares)
 
 
 def pace(process: Process, workload: Workload, connections: int, rate: float, duration_s: float) -> Sample:
@@ -63,25 +84,20 @@ def send_many(process: Process, workload: Workload, connections: int, count: int
 
 def observe(process: Process, workload: Workload, load: Coroutine[Any, Any, Tally]) -> Sample:
     """Let a load run, and add up what its server used meanwhile."""
-    cpu_before, client_before, started = process.cpu_s(), time.process_time(), time.perf_counter()
     with no_collections():
+        cpu_before, client_before, started = process.cpu_s(), time.process_time(), time.perf_counter()
         tally = uvloop.run(load)
-    elapsed, client_used, cpu_after = (
-        time.perf_counter() - started,
-        time.process_time() - client_before,
-        process.cpu_s(),
-    )
+        elapsed, client_used = time.perf_counter() - started, time.process_time() - client_before
+        cpu_used = process.cpu_s() - cpu_before
     refuse_failures(tally)
     images = tally.sent * workload.images
-    used = {pid: after - cpu_before.get(pid, 0.0) for pid, after in cpu_after.items()}
     return Sample(
         images_per_s=images / elapsed,
         # What took less than a tick of the kernel's clock counts as one.
-        images_per_cpu_s=images / max(sum(used.values()), 1 / TICKS_PER_S),
+        images_per_cpu_s=images / max(cpu_used, 1 / TICKS_PER_S),
         p50_ms=tally.latency_ms(0.5),
         p99_ms=tally.latency_ms(0.99),
         client_share=client_used / elapsed,
-        worker_cpu_s={pid: cpu / images for pid, cpu in used.items()},
     )
 
 

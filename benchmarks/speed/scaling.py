@@ -69,6 +69,7 @@ def measure_points(folder: Path, cores: Cores, drawings: tuple[Drawing, ...], se
         server, client = ({cores.server}, {cores.client}) if workers == 1 else (cores.both, cores.both)
         flags = ["--workers", str(workers)]
         with running_on(client), run_contender(ours, folder, server, canvas, flags) as process:
+            process.wait_for_workers(workers)
             saturate(process, canvas, max(POWERS), seconds / 4)
             for connections in POWERS:
                 sample = saturate(process, canvas, connections, seconds)

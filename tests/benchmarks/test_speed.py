@@ -26,13 +26,13 @@ from benchmarks.servers import ServerFailed
 from benchmarks.speed.contenders import CONTENDERS, DEMONSTRATION, OURS, Contender, environment
 from benchmarks.speed.cores import running_on, two_cores
 from benchmarks.speed.environments import REQUIREMENTS, ROOT
-from benchmarks.speed.figures import Gauge, SpeedReport, make_figures, make_rows
+from benchmarks.speed.figures import Gauge, SpeedReport, capacity, make_figures, make_rows
 from benchmarks.speed.plot import draw_plot
 from benchmarks.speed.processes import cpu_s, memory_kb, run_contender
 from benchmarks.speed.profile import parse_timing, split
 from benchmarks.speed.readme import END, START, as_markdown, rewrite_readme
 from benchmarks.speed.rounds import QUICK, Limit, OwnRound, Round, ServerMemory, ServerRound, alternating
-from benchmarks.speed.samples import Sample, refuse_failures, saturate
+from benchmarks.speed.samples import Sample, WorkersSample, refuse_failures, saturate, saturate_workers
 from benchmarks.speed.scaling import POWERS, Point, ScalingReport, draw_scaling
 from benchmarks.speed.stages import measure_stages
 from benchmarks.speed.workloads import Workload, check_digits, check_tensors, make_batches
@@ -46,15 +46,8 @@ GONE = 2**22 + 1
 """No process has this number: it is above the kernel's highest."""
 
 
-def sample(rate: float = 100.0, p50: float = 1.0, p99: float = 2.0, cpu: tuple[float, ...] = (0.01,)) -> Sample:
-    return Sample(
-        images_per_s=rate,
-        images_per_cpu_s=2 * rate,
-        p50_ms=p50,
-        p99_ms=p99,
-        client_share=0.1,
-        worker_cpu_s=dict(enumerate(cpu)),
-    )
+def sample(rate: float = 100.0, p50: float = 1.0, p99: float = 2.0) -> Sample:
+    return Sample(images_per_s=rate, images_per_cpu_s=2 * rate, p50_ms=p50, p99_ms=p99, client_share=0.1)
 
 
 def server_round(rate: float, start_s: float) -> ServerRound:
@@ -73,8 +66,8 @@ def whole_round(drift: float = 1.0) -> Round:
         tensor=sample(1000 * drift),
         batch=sample(850 * drift),
         half=sample(p50=1.0, p99=3.0),
-        one_worker=sample(cpu=(0.02,)),
-        two_workers=sample(cpu=(0.01, 0.009)),
+        one_worker=WorkersSample(sample(100.0), busier_share=1.0),
+        two_workers=WorkersSample(sample(90.0), busier_share=0.5),
         stages_limit=Limit(400 * drift, 800 * drift),
         batch_limit=Limit(1000 * drift, 2000 * drift),
     )
@@ -212,6 +205,12 @@ def test_a_figure_is_the_median_with_its_range():
     assert (figure.value, figure.spread) == (3.0, (2.0, 9.0))
 
 
+def test_workers_that_share_badly_are_as_slow_as_the_busier():
+    unfair = whole_round()
+    ours = msgspec.structs.replace(unfair.ours, two_workers=WorkersSample(sample(90.0), busier_share=0.9))
+    assert capacity(ours.two_workers) == pytest.approx(capacity(ours.one_worker))
+
+
 def test_a_missed_target_fails_the_report():
     slow = whole_round()
     slow.servers[OURS] = server_round(299.0, 0.6)
@@ -318,6 +317,7 @@ def test_a_contender_is_timed_weighed_and_ended():
         found = saturate(process, SEVEN, 2, 0.05)
         assert found.p99_ms >= found.p50_ms > 0
         assert found.images_per_s > 0
+        assert saturate_workers(process, SEVEN, 2, 0.05).busier_share == 1.0
     assert not Path(f"/proc/{process.pid}").exists()
 
 
