@@ -1,7 +1,8 @@
 """FastAPI: `python -m benchmarks.contenders.fastapi_server PORT onnxruntime|tensorflow`.
 
 uvicorn with uvloop and httptools and without access log, as its documentation has it for production; one worker, since
-it gets one core. The handler is a coroutine that does the work itself: through FastAPI's thread pool it was slower.
+it gets one core. The handler is a coroutine that does the work itself: through FastAPI's thread pool it took more CPU
+time.
 """
 
 import sys

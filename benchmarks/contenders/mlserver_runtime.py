@@ -1,7 +1,7 @@
 """MLServer: `mlserver start benchmarks/contenders/mlserver_digits`.
 
-No parallel workers and no debugging, as its documentation has it for small models; the endpoint is a custom handler,
-which spares it the conversion of the image into a tensor of bytes.
+No parallel workers, debugging, metrics or compression, which its documentation lets one turn off; the endpoint is a
+custom handler, which spares it the conversion of the image into a tensor of bytes.
 """
 
 from mlserver import MLModel
