@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from benchmarks.footprint import footprint
+from benchmarks.reading import reading
 from benchmarks.resilience.cli import resilience
 from benchmarks.speed.cli import speed
 from benchmarks.speed.profile import profile
@@ -23,6 +24,7 @@ benchmarks.add_command(speed)
 benchmarks.add_command(profile)
 benchmarks.add_command(scaling)
 benchmarks.add_command(variants)
+benchmarks.add_command(reading)
 
 if __name__ == "__main__":
     benchmarks(prog_name="python -m benchmarks")

@@ -37,7 +37,12 @@ def render_strokes(
     Where the pen's edge crosses a pixel, the distance to the line stands for the covered area, which is at most a
     few grey levels from what a browser's antialiasing gives.
     """
-    pieces = np.concatenate([cut_pieces(flatten_curve(smooth_stroke(stroke, smoothing))) for stroke in strokes])
+    return draw_lines([flatten_curve(smooth_stroke(stroke, smoothing)) for stroke in strokes], pen_width, canvas_size)
+
+
+def draw_lines(lines: Sequence[Stroke], pen_width: float, canvas_size: int) -> NDArray[np.uint8]:
+    """Draw polylines as they are."""
+    pieces = np.concatenate([cut_pieces(line) for line in lines])
     margin = int(np.ceil(pen_width / 2)) + 1
     coverage = measure_coverage(pieces + margin, pen_width, canvas_size + 2 * margin)[margin:-margin, margin:-margin]
     return (PAPER_LEVEL + coverage * (INK_LEVEL - PAPER_LEVEL) + 0.5).astype(np.uint8)

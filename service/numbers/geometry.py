@@ -15,8 +15,12 @@ WIDEST = 1.5
 SMALL = 0.5
 """Longer side of an atom, in line heights, up to which it counts as a mark that belongs to some digit."""
 REACH = 0.2
-"""Distance of the boxes, in line heights, across which two atoms may be one digit: of 99.8 % of the pen digits of
-several strokes, the boxes are no further than 0.12 apart in x."""
+"""Gap in x, in line heights, across which two atoms may be one digit: 99.8 % of the pen digits of several strokes have
+none above 0.12."""
+REACH_UPWARDS = 0.5
+"""The same in y: the loops of an 8 may miss each other, and then the line seems as low as one of them."""
+ASIDE = 1.25
+"""Width of two atoms that are wider than a digit together, relative to the wider of them: roofs are wide."""
 REACH_OF_MARKS = 0.4
 """The same where one of the two is small."""
 TALL = 0.5
@@ -100,14 +104,19 @@ def gap_between(one: Box, other: Box) -> float:
 
 def distance_between(one: Box, other: Box) -> float:
     """Give the distance, 0 where they overlap."""
-    below = max(one.top, other.top) - min(one.bottom, other.bottom)
-    return math.hypot(max(0.0, gap_between(one, other)), max(0.0, below))
+    return math.hypot(max(0.0, gap_between(one, other)), max(0.0, rise_between(one, other)))
+
+
+def rise_between(one: Box, other: Box) -> float:
+    """Give the gap in y; negative where they overlap."""
+    return max(one.top, other.top) - min(one.bottom, other.bottom)
 
 
 def are_near(one: Box, other: Box, line: float) -> bool:
     """Tell whether two atoms may be one digit."""
     is_mark = any(max(box.width, box.height) <= SMALL * line for box in (one, other))
-    return distance_between(one, other) <= line * (REACH_OF_MARKS if is_mark else REACH)
+    reach = REACH_OF_MARKS if is_mark else REACH
+    return gap_between(one, other) <= reach * line and rise_between(one, other) <= REACH_UPWARDS * line
 
 
 def find_near(index: int, boxes: Sequence[Box], line: float) -> int:
@@ -130,7 +139,8 @@ def propose_groups(boxes: Sequence[Box], line: float, most: int) -> list[int]:
             continue
         for index in bits_of(around & ~group & -(group & -group)):
             larger, grown = group | 1 << index, enclose((box, boxes[index]))
-            if larger in groups or grown.width > WIDEST * line:
+            widest = max(WIDEST * line, ASIDE * max(box.width, boxes[index].width))
+            if larger in groups or grown.width > widest:
                 continue
             groups[larger] = (size + 1, around | near[index], grown)
             queue.append(larger)

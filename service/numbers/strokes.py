@@ -16,26 +16,26 @@ from service.errors import EmptyDrawing, UnreadableNumber
 from service.numbers.geometry import Box, bits_of, distance_between, enclose, measure_line, propose_groups
 from service.numbers.pieces import Making, Pieces
 from service.preprocessing import GreyImage
-from service.rendering import PEN_WIDTH, Stroke, render_strokes
+from service.rendering import PEN_WIDTH, Stroke, draw_lines, flatten_curve, smooth_stroke
 
 STROKES_PER_DIGIT = 4
 MAX_STROKES = 48
 """Twelve digits of four strokes each."""
 MAX_LENGTH = 300.0
 """Of all strokes together, in line heights; twelve digits take about 50."""
-DRAWN_SIZE = 96
-"""Side of the square in which a candidate is drawn: three times what the model sees."""
-DRAWN_LENGTH = 74.0
+DRAWN_SIZE = 64
+"""Side of the square in which a candidate is drawn: more than twice what the model sees."""
+DRAWN_LENGTH = 48.0
 """Longer side of a candidate in it."""
-DRAWN_PEN = 10.0
+DRAWN_PEN = 7.0
 SAMPLE_STEP = 0.04
 """Between points that stand for a stroke where distances are measured, in line heights."""
 FAR = 0.5
 """Distance of two strokes, in line heights, beyond which it does not matter."""
 CONTACT = 0.1
 """Distance, in line heights, up to which two strokes may have been meant to meet."""
-FINEST_STEP = 0.01
-"""Points closer to each other than this, in line heights, are one to the eye."""
+FINEST_STEP = 0.05
+"""Points of a curve closer to each other than this, in line heights, are one to the eye."""
 
 
 class Canvas(NamedTuple):
@@ -54,16 +54,16 @@ def take_strokes_apart(strokes: Sequence[Stroke], canvas: Canvas) -> Pieces:
     boxes = tuple(bounds[index] for index in order)
     line = measure_line(boxes)
     refuse_too_long(seen, line)
-    thinned = [thin_out(seen[index], FINEST_STEP * line) for index in order]
+    curves = [thin_out(flatten_curve(smooth_stroke(seen[index])), FINEST_STEP * line) for index in order]
     groups = propose_groups(boxes, line, STROKES_PER_DIGIT)
 
     def draw(group: int) -> GreyImage:
-        return draw_group([thinned[index] for index in bits_of(group)])
+        return draw_group([curves[index] for index in bits_of(group)])
 
     def frame(group: int) -> Box:
         return add_pen(enclose([boxes[index] for index in bits_of(group)]), canvas)
 
-    distances = measure_distances(thinned, boxes, line)
+    distances = measure_distances(curves, boxes, line)
     makings = tuple(describe_making(bits_of(group), distances) for group in groups)
     return Pieces(boxes, line, tuple(groups), makings, draw, frame)
 
@@ -111,9 +111,8 @@ def draw_group(strokes: Sequence[Stroke]) -> GreyImage:
     points = np.concatenate(strokes)
     low, high = points.min(axis=0), points.max(axis=0)
     scale = DRAWN_LENGTH / max(float((high - low).max()), 1e-9)
-    return render_strokes(
-        [(stroke - (low + high) / 2) * scale + DRAWN_SIZE / 2 for stroke in strokes], DRAWN_PEN, DRAWN_SIZE
-    )
+    lines = [(stroke - (low + high) / 2) * scale + DRAWN_SIZE / 2 for stroke in strokes]
+    return draw_lines(lines, DRAWN_PEN, DRAWN_SIZE)
 
 
 def measure_distances(strokes: Sequence[Stroke], boxes: Sequence[Box], line: float) -> NDArray[np.float64]:
