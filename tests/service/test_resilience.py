@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from service.door import AcceptingLoop, Door, bar, is_barred
+from service.door import ACCEPTED_BY_EACH, AcceptingLoop, Door, bar, is_barred
 from service.errors import UndecodableImage
 from service.preprocessing import prepare_image
 from service.protocol import is_readable
@@ -109,6 +109,27 @@ def test_everybody_who_waits_at_the_door_is_let_in_at_once():
         assert runner.run(turns_to_let_in(count)) >= count
     with asyncio.Runner(loop_factory=AcceptingLoop) as runner:
         assert runner.run(turns_to_let_in(count)) < count / 4
+
+
+def test_a_worker_that_has_accepted_leaves_the_next_to_the_others(listener, monkeypatch):
+    monkeypatch.setattr("service.door.ASIDE_S", 60)
+    accepted = []
+
+    class Guest(asyncio.Protocol):
+        def connection_made(self, transport):
+            accepted.append(transport)
+
+    async def main() -> int:
+        guests = [socket.create_connection(listener.getsockname()) for _ in range(6)]
+        door = Door(asyncio.get_running_loop(), Guest, listener, ACCEPTED_BY_EACH)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        count = len(accepted)
+        for closing in (*accepted, door, *guests):
+            closing.close()
+        return count
+
+    assert asyncio.run(main()) == ACCEPTED_BY_EACH
 
 
 def test_a_door_that_cannot_accept_tries_again(listener, caplog):
