@@ -12,7 +12,7 @@ from service.settings import load_settings
 TIMES = 10
 SLOWEST_MS = 2000.0
 REFUSAL_MS = 50.0
-TOO_MANY = 8
+TOO_MANY = 32
 """Clients more than the server takes in, to see how long a refusal takes. With hundreds more the answer is mostly the
 time that a request waits for its turn in the client and in the kernel: clients divided by answers per second."""
 CAPACITY_CLIENTS = 8
