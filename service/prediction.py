@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 import time
 from base64 import b64encode
 
@@ -13,11 +12,10 @@ from PIL import Image
 
 from service.classifier import Classifier
 from service.contract import PredictResponse, TopPrediction
+from service.png import read_header
 from service.preprocessing import GreyImage, decode_image, prepare_grey
 
 TOP_K = 5
-PNG_START = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-PNG_HEAD = struct.Struct(">16sII")
 BRIEF_BYTES = 32 * 1024
 BRIEF_PIXELS = 2 * 280 * 280
 """Of a canvas, twice. Where the bytes unpack to more than pixels, Pillow's own limits hold."""
@@ -43,10 +41,8 @@ class StageClock:
 
 def is_brief(image: bytes) -> bool:
     """Say whether reading an encoded image takes about a millisecond, by its size and by what a PNG's header says."""
-    if not (PNG_HEAD.size <= len(image) <= BRIEF_BYTES):
-        return False
-    start, width, height = PNG_HEAD.unpack_from(image)
-    return bool(start == PNG_START and width * height <= BRIEF_PIXELS)
+    header = read_header(image) if len(image) <= BRIEF_BYTES else None
+    return header is not None and header.width * header.height <= BRIEF_PIXELS
 
 
 def predict_image(

@@ -28,6 +28,7 @@ from PIL import (
 
 from service.contract import PreprocessingSpec
 from service.errors import EmptyDrawing, TooManyPixels, UndecodableImage
+from service.png import unpack_png
 
 GreyImage = NDArray[np.uint8]
 Tensor = NDArray[np.float32]
@@ -79,6 +80,12 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> GreyImage:
 
     Raises `UndecodableImage` or `TooManyPixels`; the latter before any pixel is decoded.
     """
+    unpacked = unpack_png(data, max_pixels, to_grey)
+    return decode_any(data, max_pixels) if unpacked is None else unpacked
+
+
+def decode_any(data: bytes, max_pixels: int = MAX_PIXELS) -> GreyImage:
+    """Decode with Pillow, which reads every format. Raises as `decode_image` does."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             refuse_large(image, max_pixels)
@@ -109,7 +116,7 @@ def to_grey(image: Image.Image) -> GreyImage:
         return (np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8)
     if image.has_transparency_data:
         image = flatten_alpha(image if image.mode == "RGBA" else image.convert("RGBA"))
-    elif image.mode not in ("L", "RGB"):
+    elif image.mode not in ("L", "RGB", "RGBX"):
         image = image.convert("RGB")
     return np.asarray(image.convert("L"))
 
