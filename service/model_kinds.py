@@ -14,6 +14,7 @@ from service.classifier import Answer, Classifier
 from service.contract import TensorMetadata, TensorSpec
 from service.errors import ImageError, InvalidTensor, ModelUnavailable, UnknownModel
 from service.preprocessing import prepare_image
+from service.questions import Question, Steps
 from service.reading import read_number_image
 from service.tensors import Array, Inference
 
@@ -65,7 +66,7 @@ class ModelKind(ABC):
         """Read a body that is one input of batch 1 and nothing else. Raises `InvalidTensor`."""
 
     @abstractmethod
-    def run(self, model: Classifier, inference: Inference, limits: Limits) -> Outputs:
+    def steps(self, model: Classifier, inference: Inference, limits: Limits) -> Steps[Outputs]:
         """Answer a batch. Raises `InvalidTensor` or `InferenceFailure`."""
 
     def raw_inference(self, model: Classifier, content: bytes) -> Inference:
@@ -95,10 +96,11 @@ class TensorKind(ModelKind):
             raise InvalidTensor(f"{len(content)} bytes, but one {stated.name} takes {4 * int(np.prod(shape))}")
         return np.frombuffer(content, "<f4").reshape(shape)
 
-    def run(self, model: Classifier, inference: Inference, limits: Limits) -> Outputs:
-        """Classify tensors. Raises `InvalidTensor` or `InferenceFailure`."""
+    def steps(self, model: Classifier, inference: Inference, limits: Limits) -> Steps[Outputs]:
+        """Classify tensors. Raises `InvalidTensor`."""
         images = check_batch(inference, model, limits.max_batch)
-        return Outputs(name_outputs(model, model.run(images)), len(images))
+        answer = yield Question(model, images)
+        return Outputs(name_outputs(model, answer), len(images))
 
 
 class ImageKind(ModelKind):
@@ -127,10 +129,10 @@ class ImageKind(ModelKind):
         del model
         return np.array([content], object)
 
-    def run(self, model: Classifier, inference: Inference, limits: Limits) -> Outputs:
-        """Classify encoded images. Raises `InvalidTensor`, naming the image, or `InferenceFailure`."""
+    def steps(self, model: Classifier, inference: Inference, limits: Limits) -> Steps[Outputs]:
+        """Classify encoded images. Raises `InvalidTensor`, naming the image."""
         encoded = read_images(inference, self.image_input, limits.max_batch)
-        answer = model.run(prepare_batch(encoded, model, limits.max_pixels))
+        answer = yield Question(model, prepare_batch(encoded, model, limits.max_pixels))
         labels = [model.manifest.labels[index].encode() for index in answer.probabilities.argmax(axis=1)]
         return Outputs({self.label_output: np.array(labels, object), **name_outputs(model, answer)}, encoded.size)
 
@@ -164,8 +166,9 @@ class NumberKind(ImageKind):
             TensorMetadata(self.reading_output, "BYTES", (-1,)),
         )
 
-    def run(self, model: Classifier, inference: Inference, limits: Limits) -> Outputs:
-        """Read numbers. Raises `InvalidTensor`, naming the image, or `InferenceFailure`."""
+    def steps(self, model: Classifier, inference: Inference, limits: Limits) -> Steps[Outputs]:
+        """Read numbers, each in a batch of its own. Raises `InvalidTensor`, naming the image, or `InferenceFailure`."""
+        yield from ()
         encoded = read_images(inference, self.image_input, self.most(limits.max_batch))
         answers = []
         for index, data in enumerate(encoded.ravel()):

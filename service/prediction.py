@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from base64 import b64encode
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from service.classifier import Classifier
 from service.contract import PredictResponse, TopPrediction
 from service.png import read_header
 from service.preprocessing import GreyImage, decode_image, prepare_grey
+from service.questions import Question, Steps, work_alone
 
 TOP_K = 5
 BRIEF_BYTES = 32 * 1024
@@ -45,19 +47,24 @@ def is_brief(image: bytes) -> bool:
     return header is not None and header.width * header.height <= BRIEF_PIXELS
 
 
-def predict_image(
-    model: Classifier, image: bytes, max_pixels: int, debug: bool = False, clock: StageClock | None = None
-) -> PredictResponse:
+def predict_image(model: Classifier, image: bytes, max_pixels: int, debug: bool = False) -> PredictResponse:
     """Read the digit in an encoded image. Raises `ImageError`, `InferenceFailure` or `ModelUnavailable`."""
+    return work_alone(predict_steps(model, image, max_pixels, debug, StageClock()))
+
+
+def predict_steps(
+    model: Classifier, image: bytes, max_pixels: int, debug: bool, clock: StageClock
+) -> Steps[PredictResponse]:
+    """Read the digit in an encoded image, and mark the stages. Raises `ImageError` or `ModelUnavailable`."""
     digits = model.digits
-    clock = clock or StageClock()
     clock.mark("queue")
     grey = decode_image(image, max_pixels)
     clock.mark("decode")
     prepared = prepare_grey(grey, model.preprocessing)
     clock.mark("preprocess")
-    probabilities = model.run(prepared.tensor[np.newaxis]).probabilities[0]
+    answer = yield Question(model, prepared.tensor[np.newaxis], partial(clock.mark, "gather"))
     clock.mark("infer")
+    (probabilities,) = answer.probabilities
     top = rank_labels(probabilities, digits)
     return PredictResponse(
         digit=top[0].digit,

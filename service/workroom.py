@@ -1,9 +1,9 @@
 """Where inference happens: brief jobs between the turns of the event loop, long ones in threads, all before one door.
 
 A brief job takes about a millisecond. To hand it to a thread and back costs a tenth of that, and on one core the two
-threads take the interpreter and the caches from each other; jobs that arrived together and are done one right after
-the other find the model in the cache. So the event loop does them itself, but for a few milliseconds at a time: in
-between it accepts, refuses and answers. What takes longer goes to a thread as one job, and the loop goes on.
+threads take the interpreter and the caches from each other. So the event loop does them itself, but for a few
+milliseconds at a time: in between it accepts, refuses and answers. Those that are waiting when their turn comes ask the
+model together; nobody waits for others to come. What takes longer goes to a thread as one job, and the loop goes on.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
+from service.classifier import Answer
 from service.errors import DeadlineExceeded, Overloaded
+from service.questions import Question, Steps, ask_together
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+MOST_TOGETHER = 16
+"""Images at which a batch is full: larger ones save nothing more."""
 TURN_S = 0.005
-"""How long brief jobs may keep the event loop from its other work, where that took no longer itself.
+"""How long brief jobs are begun while the event loop's other work waits, where that took no longer itself.
 
 Where it did, as when most requests are refused, they get as much time as it: half of all.
 """
@@ -31,7 +34,7 @@ Where it did, as when most requests are refused, they get as much time as it: ha
 class BriefJob(NamedTuple):
     """A job that waits for its turn."""
 
-    work: Callable[[], Any]
+    steps: Steps[Any]
     answer: asyncio.Future[Any]
     deadline: float
 
@@ -77,8 +80,8 @@ class Workroom:
         except TimeoutError as error:
             raise self._too_late() from error
 
-    async def run_briefly(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a job of about a millisecond between two turns of the event loop.
+    async def run_briefly(self, steps: Steps[T]) -> T:
+        """Do work of about a millisecond between two turns of the event loop, and ask the model with others who wait.
 
         Raises `Overloaded` at once, or `DeadlineExceeded` when its turn comes too late.
         """
@@ -90,7 +93,7 @@ class Workroom:
         if not self._brief:
             self._others_since = now
             loop.call_soon(self._take_turn, loop)
-        self._brief.append(BriefJob(partial(job, *args, **kwargs), answer, now + self._timeout_s))
+        self._brief.append(BriefJob(steps, answer, now + self._timeout_s))
         return await answer
 
     def refuse_when_full(self) -> None:
@@ -99,26 +102,52 @@ class Workroom:
             raise Overloaded(f"{self.pending} requests are being worked on: try again shortly")
 
     def _take_turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        started = now = self._clock()
+        started = self._clock()
         end = started + max(TURN_S, started - self._others_since)
-        while self._brief and now < end:
-            self._finish(self._brief.popleft(), now)
-            self._change_pending(-1)
-            now = self._clock()
-        self._others_since = now
+        while self._brief and self._clock() < end:
+            self._work_together(end)
+        self._others_since = self._clock()
         if self._brief:
             loop.call_soon(self._take_turn, loop)
 
-    def _finish(self, job: BriefJob, now: float) -> None:
-        if job.answer.done():
-            return
-        if now > job.deadline:
+    def _work_together(self, end: float) -> None:
+        """Begin jobs until there is a batch, or no more jobs or time; answer it; go on until each job is done."""
+        asking: list[tuple[BriefJob, Question]] = []
+        images = 0
+        while self._brief and images < MOST_TOGETHER and (now := self._clock()) < end:
+            job = self._brief.popleft()
+            question = self._begin(job, now)
+            if question is not None:
+                asking.append((job, question))
+                images += len(question.images)
+        while asking:
+            answers = ask_together([question for _, question in asking])
+            going_on = [(job, self._go_on(job, answer)) for (job, _), answer in zip(asking, answers, strict=True)]
+            asking = [(job, question) for job, question in going_on if question is not None]
+
+    def _begin(self, job: BriefJob, now: float) -> Question | None:
+        """Take a job to its first question; None where it is done or given up."""
+        if not job.answer.done():
+            if now <= job.deadline:
+                return self._go_on(job, None)
             job.answer.set_exception(self._too_late())
-            return
+        job.steps.close()
+        self._change_pending(-1)
+        return None
+
+    def _go_on(self, job: BriefJob, answer: Answer | Exception | None) -> Question | None:
+        """Take a job from an answer to its next question; None where it is done."""
         try:
-            job.answer.set_result(job.work())
+            if isinstance(answer, Exception):
+                return job.steps.throw(answer)
+            # The first `send` begins a generator, and wants None.
+            return job.steps.send(answer)  # type: ignore[arg-type]
+        except StopIteration as end:
+            job.answer.set_result(end.value)
         except Exception as error:  # noqa: BLE001 - it belongs to the request, which is waiting for it
             job.answer.set_exception(error)
+        self._change_pending(-1)
+        return None
 
     def _too_late(self) -> DeadlineExceeded:
         return DeadlineExceeded(f"no answer within {self._timeout_s:g} s")

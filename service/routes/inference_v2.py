@@ -32,8 +32,10 @@ from service.errors import InvalidTensor, UnknownModel
 from service.model_kinds import Limits, ModelKind, TensorKind, kinds_by_name
 from service.openapi import WORK_REASONS, IndexOperation, InferOperation, inference_errors
 from service.overload import WORK
+from service.questions import Steps, work_alone
 from service.routes.bodies import within
-from service.state import Service, service_of
+from service.settings import Settings
+from service.state import service_of
 from service.tensors import EncodedResponse, decompress, encode_response, parse_inference
 
 BRIEF_BYTES = 32 * 1024
@@ -159,11 +161,11 @@ async def infer(request: Request[Any, Any, Any]) -> ASGIApp:
     name, kind, model = find_model(request)
     body = await within(service.settings.body_timeout_s, request.body())
     encoding = request.headers.get("content-encoding", "")
-    is_brief = isinstance(kind, TensorKind) and not encoding and len(body) <= BRIEF_BYTES
-    run = service.workroom.run_briefly if is_brief else service.workroom.run
-    encoded, count = await run(
-        run_inference, service, name, kind, model, body, encoding, request.headers.get(HEADER_LENGTH)
-    )
+    steps = infer_steps(service.settings, name, kind, model, body, encoding, request.headers.get(HEADER_LENGTH))
+    if isinstance(kind, TensorKind) and not encoding and len(body) <= BRIEF_BYTES:
+        encoded, count = await service.workroom.run_briefly(steps)
+    else:
+        encoded, count = await service.workroom.run(work_alone, steps)
     service.metrics.count_images(model.manifest, count)
     return InferenceAnswer(encoded)
 
@@ -203,23 +205,22 @@ INFERENCE_HANDLERS: list[HTTPRouteHandler] = [
 ]
 
 
-def run_inference(
-    service: Service,
+def infer_steps(
+    settings: Settings,
     name: str,
     kind: ModelKind,
     model: Classifier,
     body: bytes,
     encoding: str,
     header_length: str | None,
-) -> tuple[EncodedResponse, int]:
+) -> Steps[tuple[EncodedResponse, int]]:
     """Take a request's bytes to a response's, and count the images. Raises `LiveDigitError`."""
-    settings = service.settings
     content = decompress(body, encoding.strip().lower(), settings.max_body_bytes)
     if header_length is not None and header_length.strip() == "0":
         inference = kind.raw_inference(model, content)
     else:
         inference = parse_inference(content, header_length)
-    outputs = kind.run(model, inference, Limits(settings.max_batch, settings.max_pixels))
+    outputs = yield from kind.steps(model, inference, Limits(settings.max_batch, settings.max_pixels))
     version = str(model.manifest.version)
     return encode_response(name, version, inference, outputs.tensors, model.manifest.labels), outputs.images
 

@@ -14,8 +14,9 @@ from service.contract import PredictRequest, PredictResponse
 from service.errors import UndecodableImage
 from service.openapi import WORK_REASONS, PredictOperation, problems
 from service.overload import WORK
-from service.prediction import StageClock, is_brief, predict_image
+from service.prediction import StageClock, is_brief, predict_steps
 from service.preprocessing import FORMATS
+from service.questions import work_alone
 from service.routes.bodies import decode_json, within
 from service.state import service_of
 
@@ -47,8 +48,11 @@ async def predict(request: Request[Any, Any, Any]) -> PredictResponse:
     clock = StageClock()
     drawing = await within(service.settings.body_timeout_s, read_drawing(request))
     clock.mark("read")
-    run = service.workroom.run_briefly if is_brief(drawing.image) else service.workroom.run
-    answer = await run(predict_image, model, drawing.image, service.settings.max_pixels, drawing.debug, clock)
+    steps = predict_steps(model, drawing.image, service.settings.max_pixels, drawing.debug, clock)
+    if is_brief(drawing.image):
+        answer = await service.workroom.run_briefly(steps)
+    else:
+        answer = await service.workroom.run(work_alone, steps)
     request.scope["state"]["stages"] = clock.stages
     service.metrics.count_prediction(model.manifest, str(answer.digit), answer.confidence, clock.stages)
     return answer

@@ -9,8 +9,9 @@ from PIL import Image
 from service.artifacts import load_classifier
 from service.classifier import UNCERTAIN_THRESHOLD, Classifier
 from service.errors import ModelUnavailable
-from service.prediction import BRIEF_BYTES, StageClock, is_brief, predict_image
+from service.prediction import BRIEF_BYTES, StageClock, is_brief, predict_image, predict_steps
 from service.preprocessing import FORMATS, MAX_PIXELS
+from service.questions import work_alone
 
 
 @pytest.fixture
@@ -46,8 +47,8 @@ def test_a_model_of_another_kind_sends_the_user_to_v2(model, seven, encode, chan
 
 def test_the_clock_names_every_stage_once_and_in_order(model, seven, encode):
     clock = StageClock()
-    predict_image(model, encode(seven), MAX_PIXELS, clock=clock)
-    assert list(clock.stages) == ["queue", "decode", "preprocess", "infer"]
+    work_alone(predict_steps(model, encode(seven), MAX_PIXELS, False, clock))
+    assert list(clock.stages) == ["queue", "decode", "preprocess", "gather", "infer"]
     assert all(seconds >= 0 for seconds in clock.stages.values())
 
 

@@ -40,7 +40,7 @@ def test_every_answer_carries_an_id_timings_and_safe_headers(client, body):
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"])
     assert answer.headers["x-content-type-options"] == "nosniff"
     stages = re.findall(r"(\w+);dur=([\d.]+)", answer.headers["server-timing"])
-    assert [name for name, _ in stages] == ["read", "queue", "decode", "preprocess", "infer", "total"]
+    assert [name for name, _ in stages] == ["read", "queue", "decode", "preprocess", "gather", "infer", "total"]
     times = dict(stages)
     assert float(times.pop("total")) >= sum(map(float, times.values())) * 0.99
 

@@ -4,12 +4,38 @@ import asyncio
 import threading
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
-from service.errors import DeadlineExceeded, Overloaded
-from service.workroom import Workroom
+from service.classifier import Answer
+from service.errors import DeadlineExceeded, InferenceFailure, Overloaded
+from service.questions import Question
+from service.workroom import MOST_TOGETHER, TURN_S, Workroom
 
 WAIT_S = 30
+
+
+def doing(job, *args, **kwargs):
+    """Work that asks the model nothing."""
+    yield from ()
+    return job(*args, **kwargs)
+
+
+class Model:
+    """Answers with what it is asked, and remembers how many images came at a time."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def run(self, images):
+        self.batches.append(len(images))
+        return Answer(images, images)
+
+
+def asking(model, *values):
+    """Work that asks about some numbers."""
+    answer = yield Question(model, np.array(values, np.float32))
+    return answer.logits.tolist()
 
 
 @pytest.fixture
@@ -102,7 +128,7 @@ def test_a_brief_job_runs_on_the_event_loop_and_its_result_comes_back():
     async def scenario():
         here = threading.current_thread()
         return await Workroom(1, 0, WAIT_S).run_briefly(
-            lambda x, y: (x + y, threading.current_thread() is here), 1, y=2
+            doing(lambda x, y: (x + y, threading.current_thread() is here), 1, y=2)
         )
 
     assert asyncio.run(scenario()) == (3, True)
@@ -111,8 +137,8 @@ def test_a_brief_job_runs_on_the_event_loop_and_its_result_comes_back():
 def test_an_error_in_a_brief_job_comes_back_as_it_is_and_the_next_job_runs():
     async def scenario():
         workroom = Workroom(1, 1, WAIT_S)
-        failing = asyncio.create_task(workroom.run_briefly(lambda: {}["missing"]))
-        working = asyncio.create_task(workroom.run_briefly(lambda: "done"))
+        failing = asyncio.create_task(workroom.run_briefly(doing(lambda: {}["missing"])))
+        working = asyncio.create_task(workroom.run_briefly(doing(lambda: "done")))
         await asyncio.wait([failing, working])
         return type(failing.exception()), working.result(), workroom.pending
 
@@ -135,7 +161,7 @@ def work_and_other_work(other_s: float) -> list[str]:
 
     async def scenario() -> None:
         workroom = Workroom(1, 5, WAIT_S, clock=clock)
-        jobs = [asyncio.create_task(workroom.run_briefly(job)) for _ in range(6)]
+        jobs = [asyncio.create_task(workroom.run_briefly(doing(job))) for _ in range(6)]
         await asyncio.gather(*jobs, others())
 
     asyncio.run(asyncio.wait_for(scenario(), WAIT_S))
@@ -159,11 +185,11 @@ def test_brief_and_long_jobs_share_one_room(gate):
     async def scenario():
         workroom = Workroom(1, 1, WAIT_S)
         long = asyncio.create_task(workroom.run(gate.wait, WAIT_S))
-        brief = asyncio.create_task(workroom.run_briefly(lambda: "brief"))
+        brief = asyncio.create_task(workroom.run_briefly(doing(lambda: "brief")))
         await asyncio.sleep(0)
         for refused in (workroom.run_briefly, workroom.run):
             with pytest.raises(Overloaded):
-                await refused(lambda: None)
+                await refused(doing(lambda: None))
         assert await brief == "brief"
         gate.set()
         assert await long
@@ -175,8 +201,8 @@ def test_a_brief_job_whose_turn_comes_too_late_is_given_up_without_being_done():
     async def scenario():
         clock, ran = Clock(), []
         workroom = Workroom(1, 5, 1.0, clock=clock)
-        slow = asyncio.create_task(workroom.run_briefly(clock.spend, 1.5))
-        late = asyncio.create_task(workroom.run_briefly(ran.append, "late"))
+        slow = asyncio.create_task(workroom.run_briefly(doing(clock.spend, 1.5)))
+        late = asyncio.create_task(workroom.run_briefly(doing(ran.append, "late")))
         with pytest.raises(DeadlineExceeded):
             await late
         await slow
@@ -189,11 +215,88 @@ def test_a_brief_job_is_cancelled_with_its_request():
     async def scenario():
         ran = []
         workroom = Workroom(1, 5, WAIT_S)
-        task = asyncio.create_task(workroom.run_briefly(ran.append, "done"))
+        task = asyncio.create_task(workroom.run_briefly(doing(ran.append, "done")))
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        await workroom.run_briefly(lambda: None)
+        await workroom.run_briefly(doing(lambda: None))
         return ran, workroom.pending
 
     assert asyncio.run(scenario()) == ([], 0)
+
+
+def answers_of(jobs, workroom=None):
+    """Give what brief jobs that arrive together come back with, errors as they are."""
+
+    async def scenario():
+        room = workroom or Workroom(1, len(jobs), WAIT_S)
+        tasks = [asyncio.create_task(room.run_briefly(job)) for job in jobs]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert room.pending == 0
+        return results
+
+    return asyncio.run(asyncio.wait_for(scenario(), WAIT_S))
+
+
+def test_brief_jobs_that_wait_together_ask_the_model_together():
+    model = Model()
+    assert answers_of([asking(model, 1), asking(model, 2, 3), asking(model, 4)]) == [[1], [2, 3], [4]]
+    assert model.batches == [4]
+
+
+def test_a_lone_job_waits_for_nobody():
+    model = Model()
+    assert answers_of([asking(model, 7)]) == [[7]]
+    assert model.batches == [1]
+
+
+def test_a_batch_is_full_at_some_size():
+    model, clock = Model(), Clock()
+    jobs = [asking(model, number) for number in range(MOST_TOGETHER + 3)]
+    assert answers_of(jobs, Workroom(1, len(jobs), WAIT_S, clock=clock)) == [[number] for number in range(len(jobs))]
+    assert model.batches == [MOST_TOGETHER, 3]
+
+
+def test_no_job_is_begun_for_a_batch_when_the_turn_is_over():
+    model, clock = Model(), Clock()
+
+    def slow(number):
+        clock.spend(0.7 * TURN_S)
+        return (yield from asking(model, number))
+
+    assert answers_of([slow(number) for number in range(5)], Workroom(1, 5, WAIT_S, clock=clock)) == [
+        [number] for number in range(5)
+    ]
+    assert model.batches == [2, 2, 1]
+
+
+def test_one_that_fails_before_it_asks_does_not_keep_the_others_from_asking():
+    def failing():
+        raise KeyError("missing")
+        yield
+
+    model = Model()
+    first, failed, last = answers_of([asking(model, 1), failing(), asking(model, 2)])
+    assert (first, type(failed), last) == ([1], KeyError, [2])
+    assert model.batches == [2]
+
+
+def test_a_failure_of_the_model_reaches_those_who_asked_it():
+    class Broken:
+        def run(self, images):
+            raise InferenceFailure("broken")
+
+    model = Model()
+    failed, other = answers_of([asking(Broken(), 1), asking(model, 2)])
+    assert (type(failed), other) == (InferenceFailure, [2])
+
+
+def test_work_may_ask_again():
+    def twice(model):
+        first = yield Question(model, np.zeros(1, np.float32))
+        second = yield Question(model, first.logits + 1)
+        return second.logits.tolist()
+
+    model = Model()
+    assert answers_of([twice(model), twice(model)]) == [[1], [1]]
+    assert model.batches == [2, 2]
