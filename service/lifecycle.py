@@ -15,7 +15,7 @@ import uvicorn
 from litestar import Litestar
 
 from service.door import see_everybody_out
-from service.startup import SWITCH_INTERVAL_S, end_start
+from service.startup import SWITCH_INTERVAL_S, end_start, give_memory_back
 from service.state import Service
 
 logger = logging.getLogger(__name__)
@@ -67,8 +67,11 @@ class Refresher:
     async def look(self) -> None:
         """Load and swap in a thread, so that requests go on meanwhile."""
         async with self._lock:
+            before = self._service.models.current
             try:
                 await asyncio.to_thread(self._service.models.refresh)
+                if self._service.models.current is not before:
+                    give_memory_back()
             except Exception:
                 logger.exception("looking for a new version failed; the old one goes on serving")
 

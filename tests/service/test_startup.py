@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.startup import call_allocator
+from service.startup import call_c
 
 
 @pytest.fixture
@@ -82,4 +82,44 @@ except ArtifactError as error:
 
 
 def test_an_allocator_without_the_function_is_left_alone():
-    call_allocator("no_such_function", 1)
+    call_c("no_such_function", 1)
+
+
+def test_code_that_only_loading_needs_is_given_back_and_comes_again_when_it_is_called(fresh):
+    """Seen in the mapping of ONNX Runtime, which is the largest: what loading executed is gone, and loading works."""
+    program = """
+import json
+from itertools import islice
+from pathlib import Path
+from service.settings import Settings
+from service.startup import give_memory_back, start_app
+
+def resident_kb():
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    code = [line for line in lines if "r-xp" in line and "onnxruntime_pybind" in line
+            for line in islice(lines, 4) if line.startswith("Rss:")]
+    return sum(int(line.split()[1]) for line in code)
+
+app = start_app(Settings())
+loaded = resident_kb()
+give_memory_back()
+given_back = resident_kb()
+models = app.state.service.models
+models.load()
+print(json.dumps([loaded, given_back, resident_kb(), models.serving().manifest.name]))
+"""
+    loaded, given_back, loaded_again, name = fresh(program)
+    assert given_back < 0.1 * loaded
+    assert loaded_again > 0.5 * loaded
+    assert name == "digits"
+
+
+def test_a_second_beginning_changes_nothing(fresh):
+    program = """
+import json, sys
+from service.startup import PutOff, begin_start
+begin_start()
+begin_start()
+print(json.dumps(sys.meta_path.count(PutOff)))
+"""
+    assert fresh(program) == 1
