@@ -113,8 +113,10 @@ def join_image_data(data: bytes) -> bytes | None:
 
 def as_grey(pixels: Bytes, mode: str, to_grey: ToGrey) -> Bytes:
     """Give the (H, W) grey levels of (H, W, bytes a pixel)."""
-    height, width, _ = pixels.shape
+    height, width, pixel_bytes = pixels.shape
     packed = np.ascontiguousarray(pixels)
+    if pixel_bytes == 1:
+        return packed[..., 0]
     return to_grey(Image.frombuffer(mode, (width, height), packed, "raw", mode, 0, 1))
 
 

@@ -14,7 +14,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp
 
 from service.access import PUBLIC
 from service.classifier import Classifier
@@ -33,6 +33,7 @@ from service.model_kinds import Limits, ModelKind, TensorKind, kinds_by_name
 from service.openapi import WORK_REASONS, IndexOperation, InferOperation, inference_errors
 from service.overload import WORK
 from service.questions import Steps, work_alone
+from service.routes.answers import BINARY, JSON, EncodedAnswer
 from service.routes.bodies import within
 from service.settings import Settings
 from service.state import service_of
@@ -167,30 +168,14 @@ async def infer(request: Request[Any, Any, Any]) -> ASGIApp:
     else:
         encoded, count = await service.workroom.run(work_alone, steps)
     service.metrics.count_images(model.manifest, count)
-    return InferenceAnswer(encoded)
+    return answer_with(encoded)
 
 
-class InferenceAnswer:
-    """Sends an encoded response as it is: an ASGI application.
-
-    Litestar's own would spend as long on its headers as reading the request's JSON and writing the response's take.
-    """
-
-    def __init__(self, encoded: EncodedResponse) -> None:
-        self._encoded = encoded
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send headers and body."""
-        del scope, receive
-        body, header_length = self._encoded
-        headers = [(b"content-length", b"%d" % len(body))]
-        if header_length is None:
-            headers.append((b"content-type", b"application/json"))
-        else:
-            headers.append((b"content-type", b"application/octet-stream"))
-            headers.append((HEADER_LENGTH.lower().encode(), b"%d" % header_length))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+def answer_with(encoded: EncodedResponse) -> EncodedAnswer:
+    """Send a response, which is JSON, or JSON with raw tensors behind it."""
+    if encoded.header_length is None:
+        return EncodedAnswer(encoded.body, JSON)
+    return EncodedAnswer(encoded.body, BINARY, [(HEADER_LENGTH.lower().encode(), b"%d" % encoded.header_length)])
 
 
 INFERENCE_HANDLERS: list[HTTPRouteHandler] = [

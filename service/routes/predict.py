@@ -9,6 +9,8 @@ import msgspec
 from litestar import Request, post
 from litestar.datastructures import UploadFile
 from litestar.exceptions import ClientException, HTTPException
+from litestar.openapi import ResponseSpec
+from litestar.types import ASGIApp
 
 from service.contract import PredictRequest, PredictResponse
 from service.errors import UndecodableImage
@@ -17,18 +19,22 @@ from service.overload import WORK
 from service.prediction import StageClock, is_brief, predict_steps
 from service.preprocessing import FORMATS
 from service.questions import work_alone
+from service.routes.answers import JSON, EncodedAnswer
 from service.routes.bodies import decode_json, within
 from service.state import service_of
 
 IMAGE_TYPES = frozenset(f"image/{kind.lower()}" for kind in FORMATS)
 ACCEPTED = f"application/json, multipart/form-data, {', '.join(sorted(IMAGE_TYPES))}"
 
-REFUSALS = problems(
-    s400="Not an image, damaged, too many pixels, no ink, or not JSON.",
-    s415="A content type that is not read here.",
-    s422="JSON or a form of the wrong shape.",
-    **WORK_REASONS,
-)
+ANSWERS = {
+    200: ResponseSpec(PredictResponse, description="The digit, and what else it may be.", generate_examples=False),
+    **problems(
+        s400="Not an image, damaged, too many pixels, no ink, or not JSON.",
+        s415="A content type that is not read here.",
+        s422="JSON or a form of the wrong shape.",
+        **WORK_REASONS,
+    ),
+}
 
 decode_request = msgspec.json.Decoder(PredictRequest).decode
 
@@ -40,8 +46,8 @@ class Drawing(NamedTuple):
     debug: bool
 
 
-@post("/predict", tags=["Digits"], status_code=200, opt=WORK, operation_class=PredictOperation, responses=REFUSALS)
-async def predict(request: Request[Any, Any, Any]) -> PredictResponse:
+@post("/predict", tags=["Digits"], status_code=200, opt=WORK, operation_class=PredictOperation, responses=ANSWERS)
+async def predict(request: Request[Any, Any, Any]) -> ASGIApp:
     """Read the digit in an image."""
     service = service_of(request)
     model = service.models.serving()
@@ -55,7 +61,7 @@ async def predict(request: Request[Any, Any, Any]) -> PredictResponse:
         answer = await service.workroom.run(work_alone, steps)
     request.scope["state"]["stages"] = clock.stages
     service.metrics.count_prediction(model.manifest, str(answer.digit), answer.confidence, clock.stages)
-    return answer
+    return EncodedAnswer(msgspec.json.encode(answer), JSON)
 
 
 async def read_drawing(request: Request[Any, Any, Any]) -> Drawing:
