@@ -42,7 +42,7 @@ DRAW = """async (drawings) => {
   const { rasterFromDrawing, imageFromDrawing } = await import("/js/render.js");
   return Promise.all(drawings.map(async (strokes) => ({
     canvas: rasterFromDrawing({ strokes }).toDataURL("image/png"),
-    page: await imageFromDrawing({ strokes }),
+    page: Array.from(await imageFromDrawing({ strokes })),
   })));
 }"""
 
@@ -128,7 +128,7 @@ def paint_in_chromium(executable: str, drawings: Sequence[Strokes]) -> tuple[str
         painted: list[dict[str, Any]] = tab.evaluate(DRAW, drawings)
         name = f"Chromium {browser.version}"
         browser.close()
-    return name, [(bytes_of(pictures["canvas"]), bytes_of(pictures["page"])) for pictures in painted]
+    return name, [(bytes_of(pictures["canvas"]), bytes(pictures["page"])) for pictures in painted]
 
 
 def bytes_of(data_url: str) -> bytes:

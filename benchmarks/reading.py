@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,13 +12,13 @@ from typing import NamedTuple
 import click
 import msgspec
 import numpy as np
-from PIL import Image
 
 from benchmarks.client import Client, post
-from benchmarks.drawings import STROKES
-from benchmarks.payloads import JSON, encode
+from benchmarks.drawings import STROKES, encode_canvas
+from benchmarks.payloads import JSON
 from benchmarks.report import Figure, at_most, publish
 from benchmarks.servers import ServerProcess, run_server
+from service.preprocessing import GreyImage
 from service.rendering import CANVAS_SIZE, Stroke, render_strokes
 
 NUMBERS = ("2026", "1047", "3859", "4610")
@@ -99,8 +98,8 @@ def make_questions() -> Questions:
     singles = [render_strokes(digits[label]) for number in NUMBERS for label in number]
     numbers = [compose([digits[label] for label in number]) for number in NUMBERS]
     return Questions(
-        [image_request("/predict", Image.fromarray(single)) for single in singles],
-        [image_request("/read", Image.fromarray(draw(strokes, width))) for strokes, width in numbers],
+        [image_request("/predict", single) for single in singles],
+        [image_request("/read", draw(strokes, width)) for strokes, width in numbers],
         [strokes_request(strokes, width) for strokes, width in numbers],
     )
 
@@ -126,15 +125,14 @@ def compose(digits: Sequence[Sequence[Stroke]]) -> tuple[list[Stroke], int]:
     return strokes, int(np.ceil(left))
 
 
-def draw(strokes: Sequence[Stroke], width: int) -> np.ndarray:
+def draw(strokes: Sequence[Stroke], width: int) -> GreyImage:
     """Draw a number on a canvas of the usual height."""
     return render_strokes(strokes, canvas_size=max(width, CANVAS_SIZE))[:CANVAS_SIZE, :width]
 
 
-def image_request(path: str, image: Image.Image) -> bytes:
-    """Send a picture as the page does."""
-    text = f"data:image/png;base64,{b64encode(encode(image)).decode()}"
-    return post(path, JSON, msgspec.json.encode({"image": text}))
+def image_request(path: str, grey: GreyImage) -> bytes:
+    """Send a canvas as a browser encodes it."""
+    return post(path, "image/png", encode_canvas(grey))
 
 
 def strokes_request(strokes: Sequence[Stroke], width: int) -> bytes:

@@ -91,8 +91,8 @@ def predict(png: bytes) -> bytes:
 
 
 def predict_as_page(png: bytes) -> bytes:
-    """Send a data URL as `web/js/api.js` does."""
-    return post("/predict", JSON, msgspec.json.encode({"image": data_url(png), "debug": False}))
+    """Send the image itself, as `web/js/api.js` does."""
+    return post("/predict", "image/png", png)
 
 
 def infer(tensors: Tensor) -> bytes:

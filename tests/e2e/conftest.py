@@ -124,7 +124,7 @@ class PageUnderTest:
 
     def predictions(self) -> list[Any]:
         """List the requests that asked for a digit."""
-        return [request for request in self.requests if request.url.endswith(("/predict", "/read"))]
+        return [request for request in self.requests if request.url.partition("?")[0].endswith(("/predict", "/read"))]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

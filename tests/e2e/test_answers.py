@@ -80,7 +80,7 @@ def test_a_settled_answer_is_announced_once_and_a_passing_one_never(page: Any) -
 def test_what_the_model_saw_is_shown_on_demand(page: Any) -> None:
     page.draw("seven-crossed")
     page.expect_digit("7")
-    assert page.predictions()[-1].post_data_json["debug"] is False
+    assert "debug" not in page.predictions()[-1].url
     page.tab.keyboard.press("Alt+d")
     page.wait_for("document.getElementById('final-image').naturalWidth === 28")
     assert page.tab.evaluate("document.getElementById('cropped-image').naturalHeight") > 100

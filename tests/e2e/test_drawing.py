@@ -171,7 +171,7 @@ def test_the_screen_is_sharp_and_the_picture_sent_is_the_same_on_every_screen(op
         page = open_page(viewport={"width": 1120, "height": 900}, device_scale_factor=ratio, color_scheme=scheme)
         page.draw("seven-crossed")
         page.expect_digit("7")
-        images.add(page.predictions()[-1].post_data_json["image"])
+        images.add(page.predictions()[-1].post_data_buffer)
         assert page.tab.evaluate("pad.width / pad.clientWidth") == ratio
     assert len(images) == 1
 
@@ -179,13 +179,13 @@ def test_the_screen_is_sharp_and_the_picture_sent_is_the_same_on_every_screen(op
 def test_the_width_of_the_pen_is_for_the_eye_alone(page: Any) -> None:
     page.draw("seven-crossed")
     page.expect_digit("7")
-    sent, ink = page.predictions()[-1].post_data_json["image"], page.ink()
+    sent, ink = page.predictions()[-1].post_data_buffer, page.ink()
     page.find("#pen-width").fill("10")
     assert page.ink() < 0.7 * ink
     page.find("#undo").click()
     page.find("#redo").click()
     page.expect_digit("7")
-    assert page.predictions()[-1].post_data_json["image"] == sent
+    assert page.predictions()[-1].post_data_buffer == sent
 
 
 def test_the_drawing_survives_a_change_of_size(page: Any) -> None:

@@ -37,13 +37,13 @@ def test_a_drawing_is_one_entry_however_many_strokes_it_has(page: Any) -> None:
 def test_an_entry_opens_the_very_drawing(page: Any) -> None:
     page.draw("seven-crossed")
     page.expect_digit("7")
-    sent = page.predictions()[-1].post_data_json["image"]
+    sent = page.predictions()[-1].post_data_buffer
     page.tab.keyboard.press("Escape")
     page.expect_blank()
     page.tab.reload()
     entries(page).first.click()
     page.expect_digit("7")
-    assert page.predictions()[-1].post_data_json["image"] == sent
+    assert page.predictions()[-1].post_data_buffer == sent
 
 
 def test_only_the_last_twenty_are_kept(open_page: Callable[..., Any]) -> None:

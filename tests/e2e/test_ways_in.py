@@ -65,8 +65,8 @@ def test_every_sample_is_read_as_the_digit_it_is(page: Any) -> None:
             const { samples } = await import("/static/js/samples.js");
             const answers = [];
             for (const strokes of samples()) {
-                const body = JSON.stringify({ image: await imageFromDrawing({ strokes }) });
-                const headers = { "Content-Type": "application/json" };
+                const body = await imageFromDrawing({ strokes });
+                const headers = { "Content-Type": "image/png" };
                 answers.push((await (await fetch("/predict", { method: "POST", headers, body })).json()).digit);
             }
             return answers;
@@ -182,7 +182,7 @@ def test_a_link_carries_the_drawing_and_no_server_hears_of_it(
     link = page.tab.evaluate("navigator.clipboard.readText()")
     other = open_page(link.removeprefix(server.url))
     other.expect_digit("7")
-    sent = [each.predictions()[-1].post_data_json["image"] for each in (page, other)]
+    sent = [each.predictions()[-1].post_data_buffer for each in (page, other)]
     assert sent[0] == sent[1]
     assert all("#" not in request.url for request in other.requests)
 

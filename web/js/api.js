@@ -16,14 +16,14 @@ export class ApiError extends Error {
 }
 
 /**
- * Ask what digit an image shows. A timeout is tried again, at most twice; aborting `signal` ends it all.
+ * Ask what digit a PNG shows. A timeout is tried again, at most twice; aborting `signal` ends it all.
  * Throws ApiError, or the signal's AbortError.
  */
-export async function predict(image, { debug = false, signal } = {}) {
-  return checked(await postPatiently("/predict", { image, debug }, signal), isDigit);
+export async function predict(png, { debug = false, signal } = {}) {
+  return checked(await postPatiently(debug ? "/predict?debug=true" : "/predict", png, signal), isDigit);
 }
 
-/** Ask what number { strokes, width, height } or { image } shows; otherwise like `predict`. */
+/** Ask what number a PNG or { strokes, width, height } shows; otherwise like `predict`. */
 export async function readNumber(drawing, { signal } = {}) {
   return checked(await postPatiently("/read", drawing, signal), isNumber);
 }
@@ -31,7 +31,7 @@ export async function readNumber(drawing, { signal } = {}) {
 async function postPatiently(path, content, signal) {
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await postJson(path, content, signal);
+      return await post(path, content, signal);
     } catch (error) {
       if (error.kind !== "timeout" || attempt === MAX_RETRIES) throw error;
     }
@@ -73,7 +73,7 @@ export async function health() {
 export async function infer(model, pictures) {
   const input = { name: "image", datatype: "FP32", shape: [pictures.length, 28, 28, 1], data: pictures.flat() };
   const body = { inputs: [input], outputs: [{ name: "logits" }] };
-  const answer = await postJson(`/v2/models/${encodeURIComponent(model)}/infer`, body);
+  const answer = await post(`/v2/models/${encodeURIComponent(model)}/infer`, body);
   const { data, shape } = answer.outputs[0];
   return Array.from({ length: shape[0] }, (_, row) => data.slice(row * shape[1], (row + 1) * shape[1]));
 }
@@ -92,7 +92,7 @@ export async function wantsCorrections() {
 
 /** Send a correction: { name, label, strokes, answered }. Throws ApiError. */
 export async function sendCorrection(correction) {
-  await postJson("/feedback", correction);
+  await post("/feedback", correction);
 }
 
 /** Use a key for every further request, in this tab only. */
@@ -101,9 +101,11 @@ export function useKey(given) {
   keep("key", key, "sessionStorage");
 }
 
-async function postJson(path, content, signal) {
-  const headers = { "Content-Type": "application/json" };
-  const options = { method: "POST", headers, body: JSON.stringify(content) };
+/** Post a PNG as it is, and anything else as JSON. */
+async function post(path, content, signal) {
+  const isPng = content instanceof Uint8Array;
+  const headers = { "Content-Type": isPng ? "image/png" : "application/json" };
+  const options = { method: "POST", headers, body: isPng ? content : JSON.stringify(content) };
   const response = await request(path, options, signal);
   const answer = await readJson(response);
   if (response.ok && answer) return answer;

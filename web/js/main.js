@@ -51,12 +51,12 @@ let isUnanswered = false;
 let numbers = null;
 
 async function ask(content, signal) {
-  const image = content.width === CANVAS_SIZE || content.picture ? await imageFromDrawing(content) : null;
-  if (content.width === CANVAS_SIZE) return api.predict(image, { debug: panels.isShown("debug"), signal });
+  const png = content.width === CANVAS_SIZE || content.picture ? await imageFromDrawing(content) : null;
+  if (content.width === CANVAS_SIZE) return api.predict(png, { debug: panels.isShown("debug"), signal });
   numbers ??= new (await import("./numbers.js")).Numbers(find, results, { onCorrect: correct, onChoose: takeAs });
   // Strokes where there are any: those that touch are still known apart, and less is sent.
   const { strokes, width } = content;
-  return api.readNumber(image ? { image } : { strokes, width, height: CANVAS_SIZE }, { signal });
+  return api.readNumber(png ?? { strokes, width, height: CANVAS_SIZE }, { signal });
 }
 
 /** Bring the page in line with the drawing. */

@@ -58,16 +58,15 @@ export function rasterFromDrawing(drawing) {
 }
 
 /**
- * A PNG data URL of the raster in grey, cropped to the ink and its margin: the server's answer is the same bit for bit,
- * and there is less to send and to decode.
+ * The raster as a grey PNG, cropped to the ink and its margin: the server's answer is the same bit for bit, and there is
+ * less to send and to decode.
  */
 export async function imageFromDrawing(drawing) {
   const raster = rasterFromDrawing(drawing);
   const whole = { left: 0, top: 0, width: raster.width, height: raster.height };
   const { left, top, width, height } = drawing.picture ? whole : inkBox(drawing.strokes);
   const { data } = raster.getContext("2d").getImageData(left, top, width, height);
-  const png = await pngFromGrey(greyFromColours(data), width, height);
-  return `data:image/png;base64,${btoa(Array.from(png, (byte) => String.fromCharCode(byte)).join(""))}`;
+  return pngFromGrey(greyFromColours(data), width, height);
 }
 
 /** RGBA to grey as Pillow does on the server: ITU-R 601 in 16-bit fixed point. */
