@@ -21,10 +21,8 @@ from scipy.special import logsumexp
 
 from service.errors import ImageError
 from service.numbers.geometry import Features
-from service.numbers.images import take_image_apart
 from service.numbers.lattice import Candidate, find_ways
-from service.numbers.pieces import Pieces
-from service.numbers.reading import Examined, Model, examine
+from service.numbers.reading import Examined, Model, examine, examine_image
 from service.numbers.strokes import Canvas, take_strokes_apart
 from service.numbers.weights import INK, STROKES
 from training.cli import DATA_DIR
@@ -85,16 +83,16 @@ def examine_numbers(numbers: Sequence[ComposedNumber], model: Model, as_image: b
     """Take numbers apart, and ask the model; those that are refused teach nothing."""
     for number in numbers:
         try:
-            yield number.text, examine(take_apart(number, model, as_image), model)
+            yield number.text, examine_number(number, model, as_image)
         except ImageError:
             continue
 
 
-def take_apart(number: ComposedNumber, model: Model, as_image: bool) -> Pieces:
+def examine_number(number: ComposedNumber, model: Model, as_image: bool) -> Examined:
     """Take a number's image or strokes apart."""
     if as_image:
-        return take_image_apart(number.draw(), model.spec)
-    return take_strokes_apart(number.strokes, Canvas(number.width, number.height))
+        return examine_image(number.draw(), model)
+    return examine(take_strokes_apart(number.strokes, Canvas(number.width, number.height)), model)
 
 
 def list_cases(examined: Sequence[tuple[str, Examined]], weights: Features) -> Iterator[Case]:

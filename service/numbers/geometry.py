@@ -68,11 +68,11 @@ class Features(NamedTuple):
     contact: float
     """How many strokes that are not its own touch it."""
     overlap: float
-    """How far it shares its stretch of the line with atoms that are not its own."""
+    """How far it shares its stretch of the line with what is not its own."""
     parts: float
     """How many parts it has beside the first: strokes, or pieces of ink."""
     cut: float
-    """Ink that was cut to take it out, in widths of the pen."""
+    """Lines of the pen that were crossed to cut it out."""
     uncut: float
     """How much speaks for cutting it further."""
     doubt: float

@@ -1,9 +1,9 @@
-"""Ink taken apart: connected pieces, and where one is too wide for a digit, the parts between seams."""
+"""Ink taken apart: connected pieces, and the slices of those that are to be cut."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,36 +11,29 @@ from PIL import Image
 
 from service.contract import PreprocessingSpec
 from service.errors import UnreadableNumber
-from service.numbers.components import Components, Labels, Mask, label_components
-from service.numbers.geometry import WIDEST, Box, bits_of, enclose, measure_line, propose_groups, refuse_too_many_groups
+from service.numbers.components import Components, Labels, label_components
+from service.numbers.geometry import (
+    Box,
+    bits_of,
+    enclose,
+    measure_line,
+    propose_groups,
+    refuse_too_many_groups,
+    share_of_line,
+)
 from service.numbers.pieces import Making, Pieces
-from service.numbers.seams import DEAR, Seam, find_seams
+from service.numbers.slices import Slice, slice_piece
 from service.preprocessing import GreyImage, clear_paper, crop_to_ink, lighten_ink
 
 MAX_ATOMS = 48
 """Of one picture: twelve digits of four."""
 PIECES_PER_DIGIT = 4
-WIDE = 0.75
-"""Width, in line heights, from which a piece may be several digits."""
-OUTLINE_PER_STEP = np.pi / 4
+OUTLINE_PER_STEP = math.pi / 4
 """Length of a smooth outline for each side of a pixel in it, over all directions."""
 SPECK = 0.06
 """Longer side of ink, in line heights, below which it is dirt."""
 MAX_SIDE = 1200
 """Longer side of the ink, in pixels, above which the picture is scaled down: twelve digits of a hundred pixels."""
-
-
-class Atom(NamedTuple):
-    """A piece of ink that is not taken apart any further."""
-
-    box: Box
-    label: int
-    """Of its pixels."""
-    component: int
-    part: int
-    """Its place among the parts of the component."""
-    costs: tuple[float, float]
-    """Ink crossed by the seams to its left and to its right, in widths of the pen; 0 where there is none."""
 
 
 class Ink(NamedTuple):
@@ -54,62 +47,148 @@ class Ink(NamedTuple):
     """By how much it was scaled down."""
 
 
-def take_image_apart(grey: GreyImage, spec: PreprocessingSpec) -> Pieces:
-    """Take (H, W) grey levels to candidates; the spec says which of them are ink.
+class Picture(NamedTuple):
+    """A picture's ink, and how it hangs together."""
+
+    ink: Ink
+    components: Components
+    numbers: tuple[int, ...]
+    """Of the components that are more than dirt, in the order of their boxes' middles."""
+    line: float
+
+
+class Atom(NamedTuple):
+    """Ink that is not taken apart any further."""
+
+    box: Box
+    label: int
+    """Of its pixels."""
+
+
+class Piece(NamedTuple):
+    """Connected ink: its atoms, and what may be taken out of it."""
+
+    box: Box
+    atoms: tuple[Atom, ...]
+    uncut: float = 0.0
+    """How tempting its seams are."""
+    slices: tuple[Slice, ...] = ()
+
+
+class Group(NamedTuple):
+    """Atoms that may be a digit."""
+
+    atoms: int
+    making: Making
+
+
+def find_picture(grey: GreyImage, spec: PreprocessingSpec) -> Picture:
+    """Find the ink in (H, W) grey levels; the spec says which of them are ink.
 
     Raises `EmptyDrawing` or `UnreadableNumber`.
     """
     ink = find_ink(lighten_ink(grey, spec), spec.ink_threshold)
     components = label_components(ink.grey > 0)
-    numbers, line = find_pieces(components)
-    labels = components.labels.copy()
-    pen = measure_pen(ink.grey)
-    atoms = sorted(cut_pieces(ink.grey, labels, components, numbers, line, pen), key=lambda atom: atom.box.middle)
-    refuse_too_many(len(atoms))
-    groups = propose_pieces(atoms, line)
+    boxes = [Box(*map(float, box)) for box in components.boxes]
+    line = measure_line(boxes)
+    kept = [place for place, box in enumerate(boxes) if max(box.width, box.height) >= SPECK * line]
+    refuse_too_many(len(kept))
+    kept.sort(key=lambda place: boxes[place].middle)
+    return Picture(ink, components, tuple(place + 1 for place in kept), line)
 
-    def members(group: int) -> list[Atom]:
-        return [atoms[index] for index in bits_of(group)]
+
+def take_picture_apart(picture: Picture, cut: Collection[int] = ()) -> Pieces:
+    """Take a picture to candidates: its pieces, and the slices of those that are to be cut, told by their places.
+
+    The first groups are those of whole pieces, and they are the same whatever is cut. Raises `UnreadableNumber`.
+    """
+    labels = picture.components.labels.copy()
+    pieces = list(list_pieces(picture, labels, cut))
+    atoms = sorted((atom for piece in pieces for atom in piece.atoms), key=lambda atom: atom.box.middle)
+    refuse_too_many(len(atoms))
+    bits = {atom.label: 1 << index for index, atom in enumerate(atoms)}
+    groups = [*group_pieces(pieces, bits, picture.line), *group_slices(pieces, bits, picture.line)]
+    refuse_too_many_groups(len(groups))
 
     def draw(group: int) -> GreyImage:
-        return draw_atoms(ink.grey, labels, members(group))
+        return draw_atoms(picture.ink.grey, labels, [atoms[index] for index in bits_of(group)])
 
     def frame(group: int) -> Box:
-        return place_box(enclose([atom.box for atom in members(group)]), ink)
+        return place_box(enclose([atoms[index].box for index in bits_of(group)]), picture.ink)
 
-    makings = tuple(describe_making(members(group), line) for group in groups)
-    return Pieces(tuple(atom.box for atom in atoms), line, tuple(groups), makings, draw, frame)
+    return Pieces(
+        tuple(atom.box for atom in atoms),
+        picture.line,
+        tuple(group.atoms for group in groups),
+        tuple(group.making for group in groups),
+        draw,
+        frame,
+    )
 
 
-def propose_pieces(atoms: Sequence[Atom], line: float) -> list[int]:
-    """List the sets of atoms that may be a digit, as bits: whole components, alone and together, and runs of parts.
+def list_pieces(picture: Picture, labels: Labels, cut: Collection[int]) -> Iterator[Piece]:
+    """Describe each piece; where one is cut, write its cells' labels over its own."""
+    pen = measure_pen(picture.ink.grey) if cut else 0.0
+    free = len(picture.components.boxes) + 1
+    for place, number in enumerate(picture.numbers):
+        left, top, right, bottom = picture.components.boxes[number - 1].tolist()
+        box = Box(left, top, right, bottom)
+        if place not in cut:
+            yield Piece(box, (Atom(box, number),))
+            continue
+        own = labels[top:bottom, left:right] == number
+        grey = np.where(own, picture.ink.grey[top:bottom, left:right], np.uint8(0))
+        cells, whole, slices = slice_piece(grey, picture.line, pen)
+        labels[top:bottom, left:right][own] = free + cells.parts[own]
+        atoms = [Atom(move_box(cell, left, top), free + index) for index, cell in enumerate(cells.boxes)]
+        yield Piece(box, tuple(atoms), whole.uncut, slices)
+        free += len(atoms)
+
+
+def move_box(box: Box, x: float, y: float) -> Box:
+    """Move a box."""
+    return Box(box.left + x, box.top + y, box.right + x, box.bottom + y)
+
+
+def group_pieces(pieces: Sequence[Piece], bits: dict[int, int], line: float) -> Iterator[Group]:
+    """List the sets of whole pieces that may be a digit; first each piece alone.
 
     Raises `UnreadableNumber` where there are too many.
     """
-    parts: dict[int, list[int]] = {}
-    for index, atom in sorted(enumerate(atoms), key=lambda item: item[1].part):
-        parts.setdefault(atom.component, []).append(index)
-    wholes = sorted(
-        ((enclose([atoms[index].box for index in own]), own) for own in parts.values()),
-        key=lambda whole: whole[0].middle,
-    )
-    together = propose_groups([box for box, _ in wholes], line, PIECES_PER_DIGIT)
-    groups = [sum(1 << index for place in bits_of(group) for index in wholes[place][1]) for group in together]
-    groups += [run for own in parts.values() for run in propose_runs(own, atoms, line)]
-    refuse_too_many_groups(len(groups))
-    return groups
+    boxes = [piece.box for piece in pieces]
+    for group in propose_groups(boxes, line, PIECES_PER_DIGIT):
+        members = bits_of(group)
+        own = [boxes[place] for place in members]
+        others = [box for place, box in enumerate(boxes) if place not in members]
+        making = Making(
+            len(members),
+            max(0.0, widest_gap(own) / line),
+            share_of_line(enclose(own), others),
+            uncut=sum(pieces[place].uncut for place in members),
+        )
+        yield Group(sum(bits[atom.label] for place in members for atom in pieces[place].atoms), making)
 
 
-def propose_runs(own: Sequence[int], atoms: Sequence[Atom], line: float) -> list[int]:
-    """List the runs of a component's parts, short of all, that are no wider than a digit."""
-    runs = []
-    for first in range(len(own)):
-        for last in range(first, len(own)):
-            box = enclose([atoms[index].box for index in own[first : last + 1]])
-            is_whole = last - first + 1 == len(own)
-            if not is_whole and (first == last or box.width <= WIDEST * line):
-                runs.append(sum(1 << index for index in own[first : last + 1]))
-    return runs
+def group_slices(pieces: Sequence[Piece], bits: dict[int, int], line: float) -> Iterator[Group]:
+    """List the slices of pieces that are cut."""
+    for place, piece in enumerate(pieces):
+        others = [other.box for index, other in enumerate(pieces) if index != place]
+        for slice_ in piece.slices:
+            own = pick_atoms(piece, slice_.cells)
+            rest = [
+                enclose([atom.box for atom in pick_atoms(piece, cells)])
+                for cells in (slice_.before, slice_.after)
+                if cells
+            ]
+            boxes = [atom.box for atom in own]
+            overlap = share_of_line(enclose(boxes), others + rest)
+            making = Making(1, max(0.0, widest_gap(boxes) / line), overlap, cut=slice_.cut, uncut=slice_.uncut)
+            yield Group(sum(bits[atom.label] for atom in own), making)
+
+
+def pick_atoms(piece: Piece, cells: int) -> list[Atom]:
+    """List the atoms of a piece whose bits are set."""
+    return [piece.atoms[cell] for cell in bits_of(cells)]
 
 
 def find_ink(grey: GreyImage, ink_threshold: int) -> Ink:
@@ -121,15 +200,6 @@ def find_ink(grey: GreyImage, ink_threshold: int) -> Ink:
     if factor > 1:
         crop = clear_paper(np.asarray(Image.fromarray(crop).reduce(factor)), ink_threshold)
     return Ink(crop, left, top, factor)
-
-
-def find_pieces(components: Components) -> tuple[list[int], float]:
-    """Give the numbers of the components that are more than dirt, and the height of the line."""
-    boxes = [Box(*map(float, box)) for box in components.boxes]
-    line = measure_line(boxes)
-    kept = [number for number, box in enumerate(boxes, 1) if max(box.width, box.height) >= SPECK * line]
-    refuse_too_many(len(kept))
-    return kept, line
 
 
 def refuse_too_many(count: int) -> None:
@@ -145,48 +215,7 @@ def measure_pen(grey: GreyImage) -> float:
     """Give the width of the pen, as twice the ink's area over its outline's length."""
     ink = np.pad(grey > 127, 1)
     steps = np.count_nonzero(ink[1:] != ink[:-1]) + np.count_nonzero(ink[:, 1:] != ink[:, :-1])
-    return max(1.0, 2 * float(np.count_nonzero(ink)) / max(OUTLINE_PER_STEP * steps, 1.0))
-
-
-def cut_pieces(
-    grey: GreyImage, labels: Labels, components: Components, numbers: Sequence[int], line: float, pen: float
-) -> Iterator[Atom]:
-    """Cut what is too wide for a digit, writing the parts' labels over those of the piece."""
-    free = len(components.boxes) + 1
-    for number in numbers:
-        left, top, right, bottom = components.boxes[number - 1].tolist()
-        whole = Atom(Box(left, top, right, bottom), number, number, 0, (0.0, 0.0))
-        if right - left < WIDE * line:
-            yield whole
-            continue
-        own = labels[top:bottom, left:right] == number
-        seams = find_seams(np.where(own, grey[top:bottom, left:right], np.uint8(0)), line, pen)
-        parts = number_parts(own, seams)
-        labels[top:bottom, left:right][own] = free + parts[own]
-        yield from list_parts(parts, own, whole, seams, free)
-        free += len(seams) + 1
-
-
-def number_parts(own: Mask, seams: Sequence[Seam]) -> Labels:
-    """Say of each pixel of a piece how many seams lie to its left."""
-    x = np.arange(own.shape[1]) + 0.5
-    parts = np.zeros(own.shape, np.int32)
-    for seam in seams:
-        parts += x >= seam.places[:, np.newaxis]
-    return parts
-
-
-def list_parts(parts: Labels, own: Mask, whole: Atom, seams: Sequence[Seam], free: int) -> Iterator[Atom]:
-    """Describe the parts of a piece that hold any ink."""
-    costs = [0.0, *(seam.cost for seam in seams), 0.0]
-    for part in range(len(seams) + 1):
-        inside = own & (parts == part)
-        bounds = Image.fromarray(inside).getbbox()
-        if bounds:
-            left, top, right, bottom = bounds
-            x, y = whole.box.left, whole.box.top
-            box = Box(x + left, y + top, x + right, y + bottom)
-            yield Atom(box, free + part, whole.component, part, (costs[part], costs[part + 1]))
+    return max(1.0, 2 * float(np.count_nonzero(ink)) / max(OUTLINE_PER_STEP * float(steps), 1.0))
 
 
 def draw_atoms(grey: GreyImage, labels: Labels, atoms: Sequence[Atom]) -> GreyImage:
@@ -197,18 +226,6 @@ def draw_atoms(grey: GreyImage, labels: Labels, atoms: Sequence[Atom]) -> GreyIm
     for atom in atoms[1:]:
         shown |= inside == atom.label
     return np.where(shown, grey[top:bottom, left:right], np.uint8(0))
-
-
-def describe_making(atoms: Sequence[Atom], line: float) -> Making:
-    """Say how a group is made: pieces, seams around it, seams inside it."""
-    present = {(atom.component, atom.part) for atom in atoms}
-    cut = uncut = 0.0
-    for atom in atoms:
-        before, after = ((atom.component, atom.part + step) in present for step in (-1, 1))
-        cut += (0.0 if before else atom.costs[0]) + (0.0 if after else atom.costs[1])
-        uncut += max(0.0, 1 - atom.costs[1] / DEAR) if after else 0.0
-    apart = max(0.0, widest_gap([atom.box for atom in atoms]) / line)
-    return Making(len({atom.component for atom in atoms}), apart, cut=cut, uncut=uncut)
 
 
 def widest_gap(boxes: Sequence[Box]) -> float:

@@ -56,8 +56,8 @@ class State:
 def find_ways(atoms: int, candidates: Sequence[Candidate], count: int) -> list[Way]:
     """Give the `count` likeliest ways to use all atoms, the likeliest first.
 
-    Every atom alone has to be among the candidates, so that there is a way. Probabilities are relative to all ways, or,
-    where there are too many to look at, to the likely ones.
+    Whichever candidates are taken first, others have to use up the rest, so that there is a way. Probabilities are
+    relative to all ways, or, where there are too many to look at, to the likely ones.
     """
     starting = group_by_first(atoms, candidates)
     frontier: list[dict[int, State]] = [{} for _ in range(atoms + 1)]

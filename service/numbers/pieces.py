@@ -16,12 +16,14 @@ class Making(NamedTuple):
     """Strokes, or pieces of ink that do not hang together."""
     apart: float
     """Distance of the part that is furthest from the others, in line heights."""
+    overlap: float
+    """How far it shares its stretch of the line with others: 1 for each that it covers, or that covers it."""
     contact: float = 0.0
     """How many strokes that are not its own touch it, 1 for each that meets its line, 0 from `CONTACT` on."""
     cut: float = 0.0
-    """Ink that the seams around it cross, in widths of the pen."""
+    """What the seams around it cost: lines of the pen that they cross."""
     uncut: float = 0.0
-    """How tempting the seams inside it are that were not cut: 1 for each that crosses no ink, 0 from `DEAR` on."""
+    """How tempting the seams inside it are that were not cut: 1 for each that costs nothing, 0 from `DEAR` on."""
 
 
 class Pieces(NamedTuple):
@@ -32,7 +34,7 @@ class Pieces(NamedTuple):
     line: float
     """Height of the line, in the boxes' units."""
     groups: tuple[int, ...]
-    """Sets of atoms as bits, each atom alone among them."""
+    """Sets of atoms as bits. Whichever were taken for digits, others use up the rest."""
     makings: tuple[Making, ...]
     """Of each group: how it is made of its atoms."""
     draw: Callable[[int], GreyImage]

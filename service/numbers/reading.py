@@ -24,9 +24,8 @@ from service.numbers.geometry import (
     Features,
     bits_of,
     enclose,
-    share_of_line,
 )
-from service.numbers.images import take_image_apart
+from service.numbers.images import find_picture, take_picture_apart
 from service.numbers.lattice import Candidate, Way, find_ways
 from service.numbers.pieces import Pieces
 from service.numbers.strokes import Canvas, take_strokes_apart
@@ -40,6 +39,10 @@ WAYS = 24
 ALTERNATIVES = 4
 LEAST_ALTERNATIVE = 1e-4
 """Of an alternative's probability."""
+CERTAIN = 7.0
+"""Certainty of the model about a piece of ink from which it is not cut: at most one in a thousand is wrong."""
+NARROW = 0.4
+"""Width and height, in line heights, of a piece of ink that cannot be several digits."""
 LABELS = 3
 """Of a candidate, which may take part in a way."""
 STEEPEST = 0.5
@@ -96,14 +99,39 @@ def read_strokes(strokes: Sequence[Stroke], canvas: Canvas, model: Model) -> Rea
 
 def read_image(grey: GreyImage, model: Model) -> Reading:
     """Read the number in (H, W) grey levels. Raises `EmptyDrawing` or `UnreadableNumber`."""
-    return read_examined(examine(take_image_apart(grey, model.spec), model), INK, model.labels)
+    return read_examined(examine_image(grey, model), INK, model.labels)
 
 
-def examine(pieces: Pieces, model: Model) -> Examined:
-    """Ask the model about all candidates in one batch, and describe each."""
+def examine_image(grey: GreyImage, model: Model) -> Examined:
+    """Take (H, W) grey levels apart, first along the paper, then what is no digit that the model knows for sure.
+
+    Raises `EmptyDrawing` or `UnreadableNumber`.
+    """
+    picture = find_picture(grey, model.spec)
+    wholes = examine(take_picture_apart(picture), model)
+    unsure = find_unsure(wholes)
+    if not unsure:
+        return wholes
+    return examine(take_picture_apart(picture, unsure), model, wholes.probabilities)
+
+
+def find_unsure(wholes: Examined) -> list[int]:
+    """List the pieces, each an atom and alone the group of the same place, that may be more than one digit."""
+    pieces = wholes.pieces
+    return [
+        place
+        for place, box in enumerate(pieces.boxes)
+        if min(box.width, box.height) >= NARROW * pieces.line and wholes.features[place].certainty < CERTAIN
+    ]
+
+
+def examine(pieces: Pieces, model: Model, known: NDArray[np.float32] | None = None) -> Examined:
+    """Ask the model in one batch about all candidates but the first, of which it is known, and describe each."""
     drawn_light = msgspec.structs.replace(model.spec, polarity="light_on_dark")
-    tensors = np.stack([prepare_group(pieces.draw(group), drawn_light) for group in pieces.groups])
-    probabilities = model.classify(tensors)
+    unknown = pieces.groups[0 if known is None else len(known) :]
+    tensors = [prepare_group(pieces.draw(group), drawn_light) for group in unknown]
+    answers = [] if known is None else [known]
+    probabilities = np.concatenate([*answers, model.classify(np.stack(tensors))] if tensors else answers)
     features = tuple(
         describe(pieces, index, float(certainty)) for index, certainty in enumerate(probabilities.max(axis=1))
     )
@@ -121,9 +149,7 @@ def prepare_group(grey: GreyImage, spec: PreprocessingSpec) -> Tensor:
 def describe(pieces: Pieces, index: int, probability: float) -> Features:
     """Describe a candidate by its place, and by how sure the model is of it."""
     members = bits_of(pieces.groups[index])
-    boxes = [pieces.boxes[member] for member in members]
-    others = [box for place, box in enumerate(pieces.boxes) if place not in members]
-    box = enclose(boxes)
+    box = enclose([pieces.boxes[member] for member in members])
     making = pieces.makings[index]
     least, most = CERTAINTY_LIMITS
     odds = min(max(math.log(max(probability, 1e-9) / max(1 - probability, 1e-9)), least), most)
@@ -134,7 +160,7 @@ def describe(pieces: Pieces, index: int, probability: float) -> Features:
         wide=max(0.0, box.width / pieces.line - USUAL_WIDTH),
         apart=making.apart,
         contact=making.contact,
-        overlap=share_of_line(box, others),
+        overlap=making.overlap,
         parts=making.parts - 1,
         cut=making.cut,
         uncut=making.uncut,

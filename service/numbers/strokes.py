@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import EmptyDrawing, UnreadableNumber
-from service.numbers.geometry import Box, bits_of, distance_between, enclose, measure_line, propose_groups
+from service.numbers.geometry import (
+    Box,
+    bits_of,
+    distance_between,
+    enclose,
+    measure_line,
+    propose_groups,
+    share_of_line,
+)
 from service.numbers.pieces import Making, Pieces
 from service.preprocessing import GreyImage
 from service.rendering import PEN_WIDTH, Stroke, draw_lines, flatten_curve, smooth_stroke
@@ -64,7 +72,7 @@ def take_strokes_apart(strokes: Sequence[Stroke], canvas: Canvas) -> Pieces:
         return add_pen(enclose([boxes[index] for index in bits_of(group)]), canvas)
 
     distances = measure_distances(curves, boxes, line)
-    makings = tuple(describe_making(bits_of(group), distances) for group in groups)
+    makings = tuple(describe_making(bits_of(group), boxes, distances) for group in groups)
     return Pieces(boxes, line, tuple(groups), makings, draw, frame)
 
 
@@ -136,13 +144,15 @@ def sample_stroke(stroke: Stroke, step: float) -> Stroke:
     return np.stack([np.interp(along, way, stroke[:, axis]) for axis in (0, 1)], axis=1)
 
 
-def describe_making(members: Sequence[int], distances: NDArray[np.float64]) -> Making:
-    """Say how a group is made: its strokes, how far they are apart, and what touches it from outside."""
+def describe_making(members: Sequence[int], boxes: Sequence[Box], distances: NDArray[np.float64]) -> Making:
+    """Say how a group is made: its strokes, how far they are apart, and what touches or overlaps it from outside."""
+    outside = [box for place, box in enumerate(boxes) if place not in members]
+    overlap = share_of_line(enclose([boxes[member] for member in members]), outside)
     others = np.delete(distances[members], members, axis=1)
     contact = float(np.clip(1 - others.min(axis=0) / CONTACT, 0, 1).sum()) if others.size else 0.0
     within = distances[np.ix_(members, members)] + np.diag([np.inf] * len(members))
     apart = float(within.min(axis=1).max()) if len(members) > 1 else 0.0
-    return Making(len(members), apart, contact=contact)
+    return Making(len(members), apart, overlap, contact=contact)
 
 
 def add_pen(box: Box, canvas: Canvas) -> Box:

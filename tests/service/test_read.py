@@ -223,3 +223,21 @@ def test_any_strokes_get_an_answer_or_a_clear_refusal(client, strokes):
         assert 1 <= len(document["number"]) == len(document["digits"]) <= 12
     else:
         assert document["detail"]
+
+
+@given(
+    strokes=st.lists(
+        st.lists(st.tuples(st.floats(-50, 330), st.floats(-50, 330)), min_size=1, max_size=12), min_size=1, max_size=14
+    ),
+    pen=st.sampled_from([2, 7, 20, 60]),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_ink_gets_an_answer_or_a_clear_refusal(client, encode, strokes, pen):
+    png = encode(Image.fromarray(render_strokes(strokes, pen)))
+    answer = client.post("/read", content=png, headers={"Content-Type": "image/png"})
+    assert answer.status_code in {200, 400}
+    document = answer.json()
+    if answer.status_code == 200:
+        assert 1 <= len(document["number"]) == len(document["digits"]) <= 12
+    else:
+        assert document["detail"]
