@@ -112,17 +112,20 @@ def find_lowest(values: NDArray[np.float32]) -> NDArray[np.int64]:
 
 def sweep(costs: NDArray[np.float32]) -> tuple[NDArray[np.float32], Steps]:
     """Find the cheapest ways down to every pixel of (N, rows, columns) costs, and the last step aside of each."""
-    totals, steps = costs.copy(), np.zeros(costs.shape, np.int64)
-    edge = np.full((len(costs), 1), np.float32(OUTSIDE))
-    moves = np.array([0, -1, 1])
+    totals = np.pad(costs, ((0, 0), (0, 0), (1, 1)), constant_values=OUTSIDE)
     for row in range(1, costs.shape[1]):
         before = totals[:, row - 1]
-        from_left = np.concatenate([edge, before[:, :-1]], axis=1) + np.float32(BEND_COST)
-        from_right = np.concatenate([before[:, 1:], edge], axis=1) + np.float32(BEND_COST)
-        choices = np.stack([before, from_left, from_right])
-        steps[:, row] = moves[choices.argmin(axis=0)]
-        totals[:, row] += choices.min(axis=0)
-    return totals, steps
+        aside = np.minimum(before[:, :-2], before[:, 2:]) + np.float32(BEND_COST)
+        totals[:, row, 1:-1] += np.minimum(before[:, 1:-1], aside)
+    return totals[..., 1:-1], find_steps(totals)
+
+
+def find_steps(totals: NDArray[np.float32]) -> Steps:
+    """Say where each of the cheapest ways came from: straight from above, or from the left, -1, or the right, 1."""
+    above, from_left, from_right = totals[:, :-1, 1:-1], totals[:, :-1, :-2], totals[:, :-1, 2:]
+    is_aside = np.minimum(from_left, from_right) + np.float32(BEND_COST) < above
+    steps = np.where(is_aside, np.where(from_left <= from_right, -1, 1), 0)
+    return np.pad(steps, ((0, 0), (1, 0), (0, 0)))
 
 
 def follow_back(steps: Steps, ends: NDArray[np.int64]) -> NDArray[np.int64]:
