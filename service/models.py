@@ -104,7 +104,8 @@ class ModelStore:
         """Give a loaded version; an empty number is the served one. Raises `UnknownModel` or `ModelUnavailable`."""
         if not number:
             return self.serving()
-        model = {str(version): loaded for version, loaded in self.loaded.items()}.get(number)
+        # As it is written in the folder's name: "01" is none.
+        model = next((loaded for version, loaded in self.loaded.items() if str(version) == number), None)
         if model is None:
             raise UnknownModel(
                 f"model {self.name!r} has no version {number[:20]!r} loaded; loaded: {sorted(self.loaded)}"

@@ -146,24 +146,33 @@ FORM_SCHEMA = Schema(
         "debug": Schema(type=OpenAPIType.STRING, enum=["true", "false"]),
     },
 )
+
+
+def strokes_schema(
+    description: str, least: float, most: float, min_items: int | None = None, max_items: int | None = None
+) -> Schema:
+    """Describe strokes, the bounds of their coordinates, and of their number."""
+    point = Schema(
+        type=OpenAPIType.ARRAY,
+        min_items=2,
+        max_items=2,
+        items=Schema(type=OpenAPIType.NUMBER, minimum=least, maximum=most),
+    )
+    stroke = Schema(type=OpenAPIType.ARRAY, min_items=1, items=point)
+    return Schema(
+        type=OpenAPIType.ARRAY, description=description, items=stroke, min_items=min_items, max_items=max_items
+    )
+
+
 STROKES_SCHEMA = Schema(
     type=OpenAPIType.OBJECT,
     required=["strokes"],
     additional_properties=False,
     properties={
-        "strokes": Schema(
-            type=OpenAPIType.ARRAY,
-            description="Strokes in the order in which they were drawn: points, x from the left and y from the top.",
-            items=Schema(
-                type=OpenAPIType.ARRAY,
-                min_items=1,
-                items=Schema(
-                    type=OpenAPIType.ARRAY,
-                    min_items=2,
-                    max_items=2,
-                    items=Schema(type=OpenAPIType.NUMBER, minimum=-MAX_CANVAS, maximum=2 * MAX_CANVAS),
-                ),
-            ),
+        "strokes": strokes_schema(
+            "Strokes in the order in which they were drawn: points, x from the left and y from the top.",
+            least=-MAX_CANVAS,
+            most=2 * MAX_CANVAS,
         ),
         **{
             side: Schema(type=OpenAPIType.NUMBER, minimum=1, maximum=MAX_CANVAS, default=CANVAS_SIZE)
@@ -190,21 +199,12 @@ FEEDBACK_SCHEMA = Schema(
             description="Names one drawing: of two with the same name, the later one is a second thought.",
         ),
         "label": Schema(type=OpenAPIType.STRING, pattern="^[0-9]$", description="The digit that was meant."),
-        "strokes": Schema(
-            type=OpenAPIType.ARRAY,
-            description=f"Strokes of [x, y] points on a canvas of {CANVAS_SIZE} x {CANVAS_SIZE}, from the top left.",
+        "strokes": strokes_schema(
+            f"Strokes of [x, y] points on a canvas of {CANVAS_SIZE} x {CANVAS_SIZE}, from the top left.",
+            least=0,
+            most=CANVAS_SIZE,
             min_items=1,
             max_items=500,
-            items=Schema(
-                type=OpenAPIType.ARRAY,
-                min_items=1,
-                items=Schema(
-                    type=OpenAPIType.ARRAY,
-                    min_items=2,
-                    max_items=2,
-                    items=Schema(type=OpenAPIType.NUMBER, minimum=0, maximum=CANVAS_SIZE),
-                ),
-            ),
         ),
         "answered": Schema(
             type=OpenAPIType.OBJECT,
