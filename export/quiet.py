@@ -14,8 +14,11 @@ from types import ModuleType
 def import_tensorflow() -> ModuleType:
     """Import TensorFlow on the CPU, silent unless something fails.
 
-    The comparison is of arithmetic, so it runs where every reader can repeat it; an accelerator rounds differently.
+    The comparison is of arithmetic, so it runs where every reader can repeat it; an accelerator rounds differently. For
+    the same reason oneDNN's kernels are on, which TensorFlow leaves off on processors without AVX-512; there it also
+    fuses grouped convolutions in float64 and then refuses them (seen with 2.21).
     """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     with silent_stderr():

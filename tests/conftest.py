@@ -16,6 +16,11 @@ from typing import Any
 import httpx
 import pytest
 
+from training.quiet import FAST_KERNELS
+
+# As the commands do before they import TensorFlow; some tests import it without them, and it looks only once.
+os.environ.setdefault(FAST_KERNELS, "1")
+
 REPO_ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 30
