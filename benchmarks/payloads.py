@@ -1,4 +1,4 @@
-"""Requests as the page and as programs send them."""
+"""Requests as programs send them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def tensors() -> tuple[Tensor, ...]:
 
 
 def predict_requests() -> list[bytes]:
-    """What the page sends."""
+    """What a program sends: the drawing as a data URL in JSON."""
     return [
         post("/predict", JSON, msgspec.json.encode({"image": f"data:image/png;base64,{b64encode(png).decode()}"}))
         for png in map(encode, drawings())

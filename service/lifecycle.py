@@ -71,7 +71,7 @@ class Refresher:
             try:
                 await asyncio.to_thread(self._service.models.refresh)
                 if self._service.models.current is not before:
-                    give_memory_back()
+                    await asyncio.to_thread(give_memory_back)
             except Exception:
                 logger.exception("looking for a new version failed; the old one goes on serving")
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from service.classifier import Answer
 from service.errors import DeadlineExceeded, Overloaded
-from service.questions import Question, Steps, ask_together
+from service.questions import Question, Steps, ask_together, work_alone
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,6 +66,10 @@ class Workroom:
     def is_full(self) -> bool:
         """Whether the next job would be refused."""
         return self.pending >= self._capacity
+
+    def work(self, steps: Steps[T], is_brief: bool) -> Awaitable[T]:
+        """Do a piece of work, between two turns of the event loop or in a thread. Raises as these do."""
+        return self.run_briefly(steps) if is_brief else self.run(work_alone, steps)
 
     async def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a job in a thread. Raises `Overloaded` at once, or `DeadlineExceeded`."""

@@ -32,7 +32,7 @@ from service.errors import InvalidTensor, UnknownModel
 from service.model_kinds import Limits, ModelKind, TensorKind, kinds_by_name
 from service.openapi import WORK_REASONS, IndexOperation, InferOperation, inference_errors
 from service.overload import WORK
-from service.questions import Steps, work_alone
+from service.questions import Steps
 from service.routes.answers import BINARY, JSON, EncodedAnswer
 from service.routes.bodies import within
 from service.settings import Settings
@@ -163,10 +163,8 @@ async def infer(request: Request[Any, Any, Any]) -> ASGIApp:
     body = await within(service.settings.body_timeout_s, request.body())
     encoding = request.headers.get("content-encoding", "")
     steps = infer_steps(service.settings, name, kind, model, body, encoding, request.headers.get(HEADER_LENGTH))
-    if isinstance(kind, TensorKind) and not encoding and len(body) <= BRIEF_BYTES:
-        encoded, count = await service.workroom.run_briefly(steps)
-    else:
-        encoded, count = await service.workroom.run(work_alone, steps)
+    is_brief = isinstance(kind, TensorKind) and not encoding and len(body) <= BRIEF_BYTES
+    encoded, count = await service.workroom.work(steps, is_brief)
     service.metrics.count_images(model.manifest, count)
     return answer_with(encoded)
 

@@ -18,7 +18,6 @@ from service.openapi import WORK_REASONS, PredictOperation, problems
 from service.overload import WORK
 from service.prediction import StageClock, is_brief, predict_steps
 from service.preprocessing import FORMATS
-from service.questions import work_alone
 from service.routes.answers import JSON, EncodedAnswer
 from service.routes.bodies import decode_json, within
 from service.state import service_of
@@ -55,10 +54,7 @@ async def predict(request: Request[Any, Any, Any]) -> ASGIApp:
     drawing = await within(service.settings.body_timeout_s, read_drawing(request))
     clock.mark("read")
     steps = predict_steps(model, drawing.image, service.settings.max_pixels, drawing.debug, clock)
-    if is_brief(drawing.image):
-        answer = await service.workroom.run_briefly(steps)
-    else:
-        answer = await service.workroom.run(work_alone, steps)
+    answer = await service.workroom.work(steps, is_brief(drawing.image))
     request.scope["state"]["stages"] = clock.stages
     service.metrics.count_prediction(model.manifest, str(answer.digit), answer.confidence, clock.stages)
     return EncodedAnswer(msgspec.json.encode(answer), JSON)
