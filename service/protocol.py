@@ -37,11 +37,16 @@ class ImpatientProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._expect_headers()
 
+    def data_received(self, data: bytes) -> None:
+        """Read, and start waiting for the rest of a head that has not come whole, as nearly all do."""
+        super().data_received(data)
+        if self._is_reading_head:
+            self._expect_headers()
+
     def on_message_begin(self) -> None:
-        """Start waiting for the rest of a further request's head."""
+        """Note that a head has begun."""
         super().on_message_begin()
         self._is_reading_head = True
-        self._expect_headers()
 
     def on_headers_complete(self) -> None:
         """Stop waiting."""

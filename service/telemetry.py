@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +20,7 @@ from service.metrics import Metrics
 logger = logging.getLogger("service.access")
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+REQUEST_ID_BYTES = 16
 HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 UNROUTED = "none"
 
@@ -75,7 +76,7 @@ class Telemetry:
 def choose_request_id(scope: Scope) -> bytes:
     """Keep the caller's id where it is harmless in a log, else make one."""
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-    return given if REQUEST_ID.fullmatch(given) else uuid4().hex.encode()
+    return given if REQUEST_ID.fullmatch(given) else secrets.token_hex(REQUEST_ID_BYTES).encode()
 
 
 def server_timing(scope: Scope, total_s: float) -> bytes:

@@ -15,15 +15,13 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from service.classifier import Answer
+from service.classifier import MOST_AT_ONCE, Answer
 from service.errors import DeadlineExceeded, Overloaded
 from service.questions import Question, Steps, ask_together, work_alone
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MOST_TOGETHER = 16
-"""Images at which a batch is full: larger ones save nothing more."""
 TURN_S = 0.005
 """How long brief jobs are begun while the event loop's other work waits, where that took no longer itself.
 
@@ -118,7 +116,7 @@ class Workroom:
         """Begin jobs until there is a batch, or no more jobs or time; answer it; go on until each job is done."""
         asking: list[tuple[BriefJob, Question]] = []
         images = 0
-        while self._brief and images < MOST_TOGETHER and (now := self._clock()) < end:
+        while self._brief and images < MOST_AT_ONCE and (now := self._clock()) < end:
             job = self._brief.popleft()
             question = self._begin(job, now)
             if question is not None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
+from litestar import Request
 from litestar.exceptions import ClientException, HTTPException
 
 T = TypeVar("T")
@@ -23,6 +24,11 @@ async def within(timeout_s: float, reading: Awaitable[T]) -> T:
             status_code=408,
             headers={"Connection": "close"},
         ) from error
+
+
+def media_type(request: Request[Any, Any, Any]) -> str:
+    """Give the body's type without its parameters, in lower case; empty where the client states none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def decode_json(decode: Callable[[bytes], T], body: bytes) -> T:

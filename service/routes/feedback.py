@@ -12,7 +12,7 @@ from service.contract import CorrectionReceipt, CorrectionRequest, FeedbackState
 from service.corrections import CorrectionStore
 from service.errors import FeedbackUnwanted, LiveDigitError
 from service.openapi import FeedbackOperation, problems
-from service.routes.bodies import decode_json, within
+from service.routes.bodies import decode_json, media_type, within
 from service.state import Service, service_of
 
 MAX_BODY_BYTES = 64 * 1024
@@ -65,7 +65,7 @@ async def keep_correction(request: Request[Any, Any, Any]) -> CorrectionReceipt:
 async def read_correction(request: Request[Any, Any, Any]) -> CorrectionRequest:
     """Read the body."""
     # A page of another origin can send other types without asking, and this one only where CORS allows it.
-    if request.content_type[0].lower() != "application/json":
+    if media_type(request) != "application/json":
         raise HTTPException(detail="expected Content-Type application/json", status_code=415)
     return decode_json(decode_request, await request.body())
 

@@ -19,7 +19,7 @@ from service.overload import WORK
 from service.prediction import StageClock, is_brief, predict_steps
 from service.preprocessing import FORMATS
 from service.routes.answers import JSON, EncodedAnswer
-from service.routes.bodies import decode_json, within
+from service.routes.bodies import decode_json, media_type, within
 from service.state import service_of
 
 IMAGE_TYPES = frozenset(f"image/{kind.lower()}" for kind in FORMATS)
@@ -62,7 +62,7 @@ async def predict(request: Request[Any, Any, Any]) -> ASGIApp:
 
 async def read_drawing(request: Request[Any, Any, Any]) -> Drawing:
     """Read the image from any of the three forms of body; 415 for others."""
-    content_type = request.content_type[0].lower()
+    content_type = media_type(request)
     if content_type == "application/json":
         return read_json(await request.body())
     if content_type in IMAGE_TYPES:

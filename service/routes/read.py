@@ -12,7 +12,7 @@ from service.openapi import WORK_REASONS, ReadOperation, problems
 from service.overload import WORK
 from service.prediction import StageClock
 from service.reading import read_number_image, read_number_strokes
-from service.routes.bodies import decode_json, within
+from service.routes.bodies import decode_json, media_type, within
 from service.routes.predict import decode_base64, read_drawing
 from service.state import service_of
 
@@ -45,7 +45,7 @@ async def read(request: Request[Any, Any, Any]) -> ReadResponse:
 
 async def read_number_drawing(request: Request[Any, Any, Any]) -> bytes | ReadStrokes:
     """Read the image from any form of body that `/predict` takes, or strokes from JSON."""
-    if request.content_type[0].lower() != "application/json":
+    if media_type(request) != "application/json":
         return (await read_drawing(request)).image
     document = decode_json(decode_request, await request.body())
     if document.image is not None:

@@ -3,11 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from PIL import Image
 
 from service.artifacts import load_classifier
-from service.classifier import UNCERTAIN_THRESHOLD, Classifier
+from service.classifier import MOST_AT_ONCE, UNCERTAIN_THRESHOLD, Classifier
 from service.errors import ModelUnavailable
 from service.prediction import BRIEF_BYTES, StageClock, is_brief, predict_image, predict_steps
 from service.preprocessing import FORMATS, MAX_PIXELS
@@ -43,6 +44,22 @@ def test_without_a_calibration_nothing_is_uncertain(model, seven, encode):
 def test_a_model_of_another_kind_sends_the_user_to_v2(model, seven, encode, changes, words):
     with pytest.raises(ModelUnavailable, match=f"{words}.*use /v2"):
         predict_image(with_manifest(model, **changes), encode(seven), MAX_PIXELS)
+
+
+@pytest.mark.parametrize("count", [1, MOST_AT_ONCE, MOST_AT_ONCE + 1, 3 * MOST_AT_ONCE])
+def test_a_batch_of_any_size_is_answered_row_by_row_in_its_order(model, count):
+    images = np.random.default_rng(count).random((count, 28, 28, 1), np.float32)
+    together, alone = model.run(images), [model.run(image[np.newaxis]) for image in images]
+    for batch, rows in zip(together, zip(*alone, strict=True), strict=True):
+        np.testing.assert_allclose(batch, np.concatenate(rows), rtol=1e-5, atol=1e-5)
+
+
+def test_onnx_runtime_is_never_given_more_images_than_pay(model, monkeypatch):
+    sizes = []
+    run_at_once = model._run_at_once
+    monkeypatch.setattr(model, "_run_at_once", lambda images: sizes.append(len(images)) or run_at_once(images))
+    model.run(np.zeros((2 * MOST_AT_ONCE + 3, 28, 28, 1), np.float32))
+    assert sizes == [MOST_AT_ONCE, MOST_AT_ONCE, 3]
 
 
 def test_the_clock_names_every_stage_once_and_in_order(model, seven, encode):

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from service.classifier import Answer
+from service.classifier import MOST_AT_ONCE, Answer
 from service.errors import DeadlineExceeded, InferenceFailure, Overloaded
 from service.questions import Question
-from service.workroom import MOST_TOGETHER, TURN_S, Workroom
+from service.workroom import TURN_S, Workroom
 
 WAIT_S = 30
 
@@ -252,9 +252,9 @@ def test_a_lone_job_waits_for_nobody():
 
 def test_a_batch_is_full_at_some_size():
     model, clock = Model(), Clock()
-    jobs = [asking(model, number) for number in range(MOST_TOGETHER + 3)]
+    jobs = [asking(model, number) for number in range(MOST_AT_ONCE + 3)]
     assert answers_of(jobs, Workroom(1, len(jobs), WAIT_S, clock=clock)) == [[number] for number in range(len(jobs))]
-    assert model.batches == [MOST_TOGETHER, 3]
+    assert model.batches == [MOST_AT_ONCE, 3]
 
 
 def test_no_job_is_begun_for_a_batch_when_the_turn_is_over():
