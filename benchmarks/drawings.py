@@ -10,7 +10,7 @@ import hashlib
 import shutil
 import struct
 import zlib
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -134,11 +134,6 @@ def paint_in_chromium(executable: str, drawings: Sequence[Strokes]) -> tuple[str
 def bytes_of(data_url: str) -> bytes:
     """Decode a data URL."""
     return b64decode(data_url.partition(",")[2])
-
-
-def data_url(png: bytes) -> str:
-    """Write a PNG as a data URL."""
-    return f"data:image/png;base64,{b64encode(png).decode()}"
 
 
 def imitate(strokes: Strokes) -> tuple[bytes, bytes]:

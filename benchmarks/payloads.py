@@ -50,11 +50,18 @@ def tensors() -> tuple[Tensor, ...]:
 
 
 def predict_requests() -> list[bytes]:
-    """What a program sends: the drawing as a data URL in JSON."""
-    return [
-        post("/predict", JSON, msgspec.json.encode({"image": f"data:image/png;base64,{b64encode(png).decode()}"}))
-        for png in map(encode, drawings())
-    ]
+    """What a program sends: the drawings as data URLs in JSON."""
+    return [predict_request(encode(image)) for image in drawings()]
+
+
+def predict_request(png: bytes) -> bytes:
+    """Write a request with a PNG as a data URL."""
+    return post("/predict", JSON, predict_body(png))
+
+
+def predict_body(png: bytes) -> bytes:
+    """Write the JSON of such a request."""
+    return msgspec.json.encode({"image": f"data:image/png;base64,{b64encode(png).decode()}"})
 
 
 def infer_requests(name: str = "digits") -> list[bytes]:

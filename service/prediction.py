@@ -78,10 +78,10 @@ def predict_steps(
 
 def rank_labels(probabilities: NDArray[np.float32], digits: tuple[int, ...]) -> tuple[TopPrediction, ...]:
     """Give the likeliest digits, in descending order."""
-    return tuple(
-        TopPrediction(digits[index], round(float(probabilities[index]), CONFIDENCE_DIGITS))
-        for index in np.argsort(-probabilities, kind="stable")[:TOP_K]
-    )
+    # Python sorts ten numbers in half the time that NumPy needs.
+    by_digit = probabilities.tolist()
+    order = sorted(range(len(by_digit)), key=by_digit.__getitem__, reverse=True)
+    return tuple(TopPrediction(digits[index], round(by_digit[index], CONFIDENCE_DIGITS)) for index in order[:TOP_K])
 
 
 def png_base64(grey: GreyImage) -> str:

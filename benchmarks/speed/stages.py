@@ -14,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.drawings import data_url, read_drawings
+from benchmarks.drawings import read_drawings
+from benchmarks.payloads import predict_body
 from service.classifier import Classifier
 from service.models import ModelStore
 from service.prediction import StageClock, predict_steps
@@ -68,7 +69,7 @@ if __name__ == "__main__":
     store.load()
     drawings = read_drawings(Path(file)).drawings
     bodies = {
-        "canvas": [msgspec.json.encode({"image": data_url(drawing.canvas)}) for drawing in drawings],
+        "canvas": [predict_body(drawing.canvas) for drawing in drawings],
         "page": [drawing.page for drawing in drawings],
     }
     stages = {form: measure_stages(store.serving(), sent, float(seconds) / 2) for form, sent in bodies.items()}

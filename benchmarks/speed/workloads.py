@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from benchmarks.client import post
 from benchmarks.contenders.digits import OnnxModel
-from benchmarks.drawings import Drawing, data_url
+from benchmarks.drawings import Drawing
 from benchmarks.load import Check
-from benchmarks.payloads import JSON, infer_request
+from benchmarks.payloads import infer_request, predict_request
 from service.preprocessing import Tensor, prepare_image
 
 TOLERANCE = 1e-4
@@ -57,7 +57,7 @@ def make_workloads(drawings: tuple[Drawing, ...]) -> Workloads:
     """Make the requests."""
     says_digit = check_digits(prepare(drawings)[1])
     return Workloads(
-        canvas=Workload([predict(drawing.canvas) for drawing in drawings], says_digit),
+        canvas=Workload([predict_request(drawing.canvas) for drawing in drawings], says_digit),
         page=Workload([predict_as_page(drawing.page) for drawing in drawings], says_digit),
         tensor=make_batches(drawings, 1),
         batch=make_batches(drawings, len(drawings)),
@@ -83,11 +83,6 @@ def prepare(drawings: tuple[Drawing, ...]) -> tuple[Tensor, NDArray[np.float32]]
     if (probabilities.argmax(axis=1) != [drawing.digit for drawing in drawings]).any():
         raise click.ClickException("the model misreads one of the drawings: nothing could be checked against it")
     return tensors, probabilities
-
-
-def predict(png: bytes) -> bytes:
-    """Send a data URL."""
-    return post("/predict", JSON, msgspec.json.encode({"image": data_url(png)}))
 
 
 def predict_as_page(png: bytes) -> bytes:

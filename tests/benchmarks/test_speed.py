@@ -19,8 +19,9 @@ import pytest
 from PIL import Image
 
 from benchmarks.client import Fault, Outcome, get
-from benchmarks.drawings import STROKES, Digit, Drawing, data_url, encode_canvas, imitate, shrink
+from benchmarks.drawings import STROKES, Digit, Drawing, encode_canvas, imitate, shrink
 from benchmarks.load import Load, Tally
+from benchmarks.payloads import predict_body
 from benchmarks.report import make_report
 from benchmarks.servers import ServerFailed
 from benchmarks.speed.contenders import CONTENDERS, DEMONSTRATION, OURS, Contender, environment
@@ -352,7 +353,7 @@ def test_the_stages_that_are_timed_are_those_of_the_server():
     stages = measure_stages(store.serving(), images, 0.0)
     assert set(stages) == {"decode", "preprocess", "infer", "five likeliest", "write the answer"}
     assert stages["decode"] > 0
-    in_json = [msgspec.json.encode({"image": data_url(image)}) for image in images]
+    in_json = [predict_body(image) for image in images]
     assert set(measure_stages(store.serving(), in_json, 0.0)) == {"JSON and base64", *stages}
 
 
