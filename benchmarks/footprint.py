@@ -1,7 +1,8 @@
-"""`python -m benchmarks footprint`: how soon the server answers, what it loads, and how much disk it takes."""
+"""`python -m benchmarks footprint`: how soon the server answers, what it loads, what memory and what disk it takes."""
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import click
 import msgspec
+import numpy as np
 
-from benchmarks.payloads import STROKES, draw, encode
+from benchmarks.load import OK, Load, hammer_for
+from benchmarks.payloads import STROKES, draw, encode, infer_request, tensors
 from benchmarks.report import Figure, at_most, exactly, publish
 from benchmarks.servers import run_server
 
@@ -21,6 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("tensorflow", "keras", "tf2onnx", "onnx", "scipy", "matplotlib")
 START_TARGET_S = 1.5
 SIZE_TARGET_MB = 400
+BATCH = 64
+BATCH_CLIENTS = 4
+BATCHES_S = 5.0
 BLOCK_BYTES = 512
 """What `st_blocks` counts in, whatever the file system's own blocks are."""
 
@@ -30,8 +36,8 @@ BLOCK_BYTES = 512
 @click.option("--install", is_flag=True, help="Also install the server alone into a fresh environment and weigh it.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the report here.")
 def footprint(starts: int, install: bool, json_file: Path | None) -> None:
-    """Measure start, imports and size."""
-    figures = [exactly("heavy modules imported", len(heavy_imports()), 0), *start_figures(starts)]
+    """Measure start, imports, memory and size."""
+    figures = [exactly("heavy modules imported", len(heavy_imports()), 0), *start_figures(starts), *memory_figures()]
     if install:
         figures.append(at_most("slim install without pip", slim_install_mb(), SIZE_TARGET_MB, "MB"))
     publish("footprint", figures, json_file)
@@ -66,6 +72,23 @@ def time_start() -> float:
     if digit != 7:
         raise click.ClickException(f"a seven was read as {digit}")
     return elapsed
+
+
+def memory_figures() -> list[Figure]:
+    """Weigh a server before and after it has answered nothing but large batches for a while."""
+    raw = np.resize(np.stack(tensors()), (BATCH, 28, 28, 1)).tobytes()
+    with run_server() as server:
+        at_first = server.memory_mib()
+        tally = asyncio.run(
+            hammer_for(Load(server.port, [infer_request("digits", raw, BATCH)], BATCH_CLIENTS), BATCHES_S)
+        )
+        afterwards = server.memory_mib()
+    if tally.unlike(OK) or not tally.sent:
+        raise click.ClickException(f"of {tally.sent:,} batches {tally.unlike(OK):,} failed")
+    return [
+        Figure("resident memory at first", round(at_first, 1), "MiB"),
+        Figure(f"resident memory after {tally.sent:,} batches of {BATCH}", round(afterwards, 1), "MiB"),
+    ]
 
 
 def slim_install_mb() -> float:

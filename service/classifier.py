@@ -21,7 +21,7 @@ LOG_ERRORS_ONLY = 3
 MOST_AT_ONCE = 16
 """Images that ONNX Runtime is given at once. Larger batches save nothing (`python -m benchmarks scaling`): of 64, each
 image took from as long to half as long again, as what the layers pass on fits the caches or not, and the process held
-45 MB more."""
+3 to 9 MiB more afterwards (`python -m benchmarks footprint`)."""
 UNCERTAIN_THRESHOLD = "uncertain_threshold"
 """The name under which training records it."""
 
