@@ -27,11 +27,11 @@ format: $(VENV)/.dev ## Rewrite the code in the project's style
 train: $(VENV)/.dev ## Train with the default recipe (ARGS="--recipe baseline ...")
 	$(BIN)/livedigit train $(ARGS)
 
-export: $(VENV)/.dev ## Convert and publish a SavedModel (ARGS="artifacts/saved_models/digits/3 --name digits")
+export: $(VENV)/.dev ## Convert and publish a SavedModel (ARGS="artifacts/saved_models/digits/4 --name digits")
 	$(BIN)/livedigit export $(ARGS)
 
 verify: $(VENV)/.dev ## Hold the committed ONNX model against TensorFlow
-	$(BIN)/livedigit verify artifacts/saved_models/digits/3 artifacts/models/digits/3/model.onnx $(ARGS)
+	$(BIN)/livedigit verify artifacts/saved_models/digits/4 artifacts/models/digits/4/model.onnx $(ARGS)
 
 bench: $(VENV)/.dev browser ## Compare with other servers and renew the README's table, or what ARGS names (ARGS=--help)
 	$(BIN)/python -m benchmarks $(or $(ARGS),speed --publish --json reports/speed.json)

@@ -30,7 +30,10 @@ def main(out: Path, reports: tuple[str, ...]) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    figures = {name: read_strokes(Path(path)) for name, _, path in (each.partition("=") for each in reports)}
+    try:
+        figures = {name: read_strokes(Path(path)) for name, _, path in (each.partition("=") for each in reports)}
+    except DataError as error:
+        raise click.ClickException(str(error)) from error
     # The salt makes the same figures the same file.
     with mpl.rc_context(
         {"svg.hashsalt": "livedigit", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}

@@ -1,9 +1,9 @@
 """The recipes: everything that decides what a training run makes, apart from its data and its seed.
 
 `strokes`, the default: MNIST and recorded pen strokes, both distorted before the shared preprocessing, and drawings
-that are no digit: taps, scribbles, symbols, pairs and pieces of digits. It is fitted to all 30 writers. Version 3 was
-made with an earlier form of it (its `run.json` says which). It takes about an hour of processor time, or half an hour
-on two cores; the first run draws its examples, which takes ten minutes more.
+that are no digit: taps, scribbles, symbols, pairs and pieces of digits. It is fitted to all 30 writers. Version 4 was
+made with it. It takes about an hour of processor time, or half an hour on two cores; the first run draws its examples,
+which takes ten minutes more.
 
     livedigit train --data-dir DATA
 
@@ -97,10 +97,10 @@ STROKES = Recipe(
     schedule="one_cycle",
     validation_share=0.0,
     image_copies=10,
-    distorted=(0.9, 0.4),
+    distorted=(0.6, 0.4),
     shift=True,
     stroke_copies=16,
-    strokes_per_epoch=14_000,
+    strokes_per_epoch=22_000,
     not_digits=16_000,
     not_digits_per_epoch=2_500,
     pieces=24_000,

@@ -2,7 +2,8 @@
 
     python -m training.numbers_fitting MODEL --data-dir DATA
 
-MODEL was of the recipe `strokes-held-out` with 32 epochs and seed 1; the numbers were of the writers it learnt from.
+MODEL was of an earlier form of the recipe `strokes-held-out`, with 32 epochs and seed 1; the numbers were of the
+writers it learnt from.
 """
 
 from __future__ import annotations
