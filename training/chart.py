@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from training.assessment import Assessment
-from training.errors import DataError
+from training.errors import DataError, told_by_click
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,15 +25,13 @@ COLOURS = ("#b8bcc8", "#3566d8", "#1b9e77")
 @click.command()
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @click.argument("reports", nargs=-1, required=True, metavar="NAME=REPORT...")
+@told_by_click()
 def main(out: Path, reports: tuple[str, ...]) -> None:
     """Draw the reports' errors per condition side by side into OUT."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    try:
-        figures = {name: read_strokes(Path(path)) for name, _, path in (each.partition("=") for each in reports)}
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
+    figures = {name: read_strokes(Path(path)) for name, _, path in (each.partition("=") for each in reports)}
     # The salt makes the same figures the same file.
     with mpl.rc_context(
         {"svg.hashsalt": "livedigit", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}

@@ -10,6 +10,11 @@ LiveDigitError                  exit_code 1
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
 from service.errors import LiveDigitError
 
 
@@ -45,3 +50,12 @@ class NothingToResume(TrainingError):
     """There is no unfinished run like the one that was asked for."""
 
     exit_code = 2
+
+
+@contextmanager
+def told_by_click() -> Iterator[None]:
+    """Say an expected error in one line, as `livedigit` does, in commands that are run without it."""
+    try:
+        yield
+    except LiveDigitError as error:
+        raise click.ClickException(str(error)) from error

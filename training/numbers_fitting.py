@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from service.errors import ImageError, LiveDigitError
+from service.errors import ImageError
 from service.numbers.geometry import Features
 from service.numbers.lattice import Candidate, find_ways
 from service.numbers.reading import Examined, Model, examine, examine_image
@@ -27,6 +27,7 @@ from service.numbers.strokes import Canvas, take_strokes_apart
 from service.numbers.weights import INK, STROKES
 from training.cli import DATA_DIR
 from training.config import HELD_OUT_WRITERS
+from training.errors import told_by_click
 from training.numbers import SPACINGS, ComposedNumber, compose_numbers
 from training.numbers_assessment import single_digits
 from training.runners import load_runner
@@ -57,13 +58,11 @@ class Case(NamedTuple):
 @click.command()
 @click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @DATA_DIR
+@told_by_click()
 def fit(model: Path, data_dir: Path | None) -> None:
     """Print the weights that MODEL wants, for strokes and for ink."""
-    try:
-        reader, pen_digits = Model(load_runner(model)), load_pen_digits(data_dir)[0]
-    except LiveDigitError as error:
-        raise click.ClickException(str(error)) from error
-    digits = [digit for digit in pen_digits if digit.writer not in HELD_OUT_WRITERS]
+    reader = Model(load_runner(model))
+    digits = [digit for digit in load_pen_digits(data_dir)[0] if digit.writer not in HELD_OUT_WRITERS]
     numbers = draw_lots(digits)
     for name, weights in (("STROKES", STROKES), ("INK", INK)):
         examined = list(examine_numbers(numbers, reader, as_image=name == "INK"))

@@ -96,9 +96,9 @@ class PageUnderTest:
             )
         )
 
-    def freeze_time(self) -> None:
-        """Let time pass only when a test says so; the page must have been opened with a clock of its own."""
-        self.tab.clock.pause_at(self.tab.evaluate("Date.now() + 1000") / 1000)
+    def pass_time(self, milliseconds: int) -> None:
+        """Let time go on in a page whose clock stands still."""
+        self.tab.clock.run_for(milliseconds)
 
     def hold_predictions(self) -> list[Any]:
         """Leave every further request for a digit unanswered, in the list, until a test answers it."""
@@ -188,4 +188,13 @@ def page(open_page: Callable[..., PageUnderTest]) -> PageUnderTest:
     """The page on a desktop screen, connected."""
     opened = open_page(viewport={"width": 1120, "height": 900})
     opened.expect_connection("online")
+    return opened
+
+
+@pytest.fixture
+def still_page(open_page: Callable[..., PageUnderTest]) -> PageUnderTest:
+    """The page, connected, with a clock that goes on only when told: no stroke takes long enough for a preview."""
+    opened = open_page(prepare=lambda tab: tab.clock.install())
+    opened.expect_connection("online")
+    opened.tab.clock.pause_at(opened.tab.evaluate("Date.now() + 1000") / 1000)
     return opened

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -118,58 +117,54 @@ def test_a_server_that_is_gone_is_noticed_and_welcomed_back(page: Any) -> None:
     page.expect_connection("online")
 
 
-def test_a_slow_server_is_asked_three_times_and_then_reported(open_page: Callable[..., Any]) -> None:
-    page = open_page(prepare=lambda tab: tab.clock.install())
-    page.freeze_time()
-    asked = page.hold_predictions()
-    page.draw_stroke([[140, 140]])
+def test_a_slow_server_is_asked_three_times_and_then_reported(still_page: Any) -> None:
+    asked = still_page.hold_predictions()
+    still_page.draw_stroke([[140, 140]])
     for attempt in range(1, 4):
-        page.wait_until(lambda attempt=attempt: len(asked) == attempt)
-        page.tab.clock.run_for(5000)
-    page.expect_notice("takes too long")
+        still_page.wait_until(lambda attempt=attempt: len(asked) == attempt)
+        still_page.pass_time(5000)
+    still_page.expect_notice("takes too long")
     assert len(asked) == 3
-    page.tab.unroute("**/predict")
-    page.find("#try-again").click()
-    page.wait_for("digit.textContent !== ''")
+    still_page.tab.unroute("**/predict")
+    still_page.find("#try-again").click()
+    still_page.wait_for("digit.textContent !== ''")
 
 
-def test_a_newer_drawing_cancels_the_request_for_the_older(page: Any) -> None:
+def test_a_newer_drawing_cancels_the_request_for_the_older(still_page: Any) -> None:
     """The first answer comes after the second and must not be shown."""
-    held = page.hold_predictions()
-    page.draw_stroke([[140, 140]])
-    page.wait_until(lambda: len(held) == 1)
-    page.draw_stroke([[180, 140]])
-    page.wait_until(lambda: len(held) == 2)
+    held = still_page.hold_predictions()
+    still_page.draw_stroke([[140, 140]])
+    still_page.wait_until(lambda: len(held) == 1)
+    still_page.draw_stroke([[180, 140]])
+    still_page.wait_until(lambda: len(held) == 2)
     held[1].fulfill(json=ANSWER)
-    page.expect_digit("4")
-    first, second = page.predictions()
+    still_page.expect_digit("4")
+    first, second = still_page.predictions()
     assert first.failure == "net::ERR_ABORTED"
     assert second.failure is None
 
 
-def test_clearing_drops_the_answer_under_way(page: Any) -> None:
-    held = page.hold_predictions()
-    page.draw_stroke([[140, 140]])
-    page.wait_until(lambda: len(held) == 1)
-    page.tab.keyboard.press("Escape")
-    page.expect_blank()
-    page.wait_until(lambda: page.predictions()[0].failure == "net::ERR_ABORTED")
+def test_clearing_drops_the_answer_under_way(still_page: Any) -> None:
+    held = still_page.hold_predictions()
+    still_page.draw_stroke([[140, 140]])
+    still_page.wait_until(lambda: len(held) == 1)
+    still_page.tab.keyboard.press("Escape")
+    still_page.expect_blank()
+    still_page.wait_until(lambda: still_page.predictions()[0].failure == "net::ERR_ABORTED")
 
 
-def test_at_most_one_request_is_in_flight_while_drawing(open_page: Callable[..., Any]) -> None:
-    page = open_page(prepare=lambda tab: tab.clock.install())
-    page.freeze_time()
-    held = page.hold_predictions()
-    page.draw_stroke([[80, 64], [120, 62]], lift=False)
-    page.tab.clock.run_for(100)
-    page.wait_until(lambda: len(held) == 1)
-    page.tab.mouse.move(*page.position([198, 60]))
-    page.tab.clock.run_for(1000)
-    page.tab.mouse.move(*page.position([128, 228]))
-    page.tab.clock.run_for(1000)
-    assert len(page.predictions()) == 1
-    page.tab.mouse.up()
-    page.wait_until(lambda: len(held) == 2)
+def test_at_most_one_request_is_in_flight_while_drawing(still_page: Any) -> None:
+    held = still_page.hold_predictions()
+    still_page.draw_stroke([[80, 64], [120, 62]], lift=False)
+    still_page.pass_time(100)
+    still_page.wait_until(lambda: len(held) == 1)
+    still_page.tab.mouse.move(*still_page.position([198, 60]))
+    still_page.pass_time(1000)
+    still_page.tab.mouse.move(*still_page.position([128, 228]))
+    still_page.pass_time(1000)
+    assert len(still_page.predictions()) == 1
+    still_page.tab.mouse.up()
+    still_page.wait_until(lambda: len(held) == 2)
 
 
 @pytest.mark.parametrize(
@@ -197,20 +192,18 @@ def test_an_answer_that_makes_no_sense_is_an_error(page: Any, body: str) -> None
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_server_is_left_in_peace_for_as_long_as_it_asks(open_page: Callable[..., Any], status: int) -> None:
-    page = open_page(prepare=lambda tab: tab.clock.install())
+def test_a_busy_server_is_left_in_peace_for_as_long_as_it_asks(still_page: Any, status: int) -> None:
     busy = problem(status, "too many requests", **{"Retry-After": "7"})
-    page.tab.route("**/predict", lambda route: route.fulfill(**busy))
-    page.freeze_time()
-    page.draw_stroke([[140, 140]])
-    page.expect_notice("Too many requests. Trying again in 7 s.")
-    asked = len(page.predictions())
-    page.draw("seven-plain")
-    page.tab.clock.run_for(6000)
-    assert len(page.predictions()) == asked
-    page.tab.unroute("**/predict")
-    page.tab.clock.run_for(2000)
-    page.wait_for("digit.textContent !== ''")
+    still_page.tab.route("**/predict", lambda route: route.fulfill(**busy))
+    still_page.draw_stroke([[140, 140]])
+    still_page.expect_notice("Too many requests. Trying again in 7 s.")
+    asked = len(still_page.predictions())
+    still_page.draw("seven-plain")
+    still_page.pass_time(6000)
+    assert len(still_page.predictions()) == asked
+    still_page.tab.unroute("**/predict")
+    still_page.pass_time(2000)
+    still_page.wait_for("digit.textContent !== ''")
 
 
 def test_an_answer_to_an_older_drawing_does_not_stand_beside_an_error(page: Any) -> None:
@@ -223,18 +216,15 @@ def test_an_answer_to_an_older_drawing_does_not_stand_beside_an_error(page: Any)
     page.expect_connection("trouble")
 
 
-def test_a_server_in_trouble_is_not_asked_again_and_again(open_page: Callable[..., Any]) -> None:
-    page = open_page(prepare=lambda tab: tab.clock.install())
-    page.expect_connection("online")
-    page.tab.route("**/predict", lambda route: route.fulfill(**problem(500, "internal error")))
-    page.freeze_time()
-    page.draw_stroke([[140, 140]])
-    page.expect_notice("Internal error.")
-    page.tab.clock.run_for(60_000)
-    assert len(page.predictions()) == 1
-    page.tab.unroute("**/predict")
-    page.find("#try-again").click()
-    page.expect_connection("online")
+def test_a_server_in_trouble_is_not_asked_again_and_again(still_page: Any) -> None:
+    still_page.tab.route("**/predict", lambda route: route.fulfill(**problem(500, "internal error")))
+    still_page.draw_stroke([[140, 140]])
+    still_page.expect_notice("Internal error.")
+    still_page.pass_time(60_000)
+    assert len(still_page.predictions()) == 1
+    still_page.tab.unroute("**/predict")
+    still_page.find("#try-again").click()
+    still_page.expect_connection("online")
 
 
 def test_a_server_without_a_model_says_so(page: Any) -> None:
