@@ -88,7 +88,21 @@ class Supervisor(Multiprocess):
     def init_processes(self) -> None:
         """Start the first workers; whichever comes later replaces one while the others serve."""
         super().init_processes()
+        self._leave_pipes_to_workers()
         os.environ[REPLACEMENT] = "true"
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace the workers that have ended, or end where one could not start."""
+        super().keep_subprocess_alive()
+        self._leave_pipes_to_workers()
+
+    def _leave_pipes_to_workers(self) -> None:
+        """Close this process's copies of the workers' ends of the pipes over which it asks how they are.
+
+        As long as it holds them open, it waits for `WORKER_TIMEOUT_S` for the answer of a worker that ends meanwhile.
+        """
+        for process in self.processes:
+            process.child_conn.close()
 
     def terminate_all(self) -> None:
         """Tell the workers to leave, and bar the door when they start to."""

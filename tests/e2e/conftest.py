@@ -54,7 +54,7 @@ class PageUnderTest:
 
     def draw_stroke(self, stroke: list[list[float]], lift: bool = True) -> None:
         """Press, move and, unless told otherwise, release."""
-        first, *rest = [self.position(point) for point in stroke]
+        first, *rest = self.positions(stroke)
         self.tab.mouse.move(*first)
         self.tab.mouse.down()
         for point in rest:
@@ -63,10 +63,14 @@ class PageUnderTest:
             self.tab.mouse.up()
 
     def position(self, point: list[float]) -> tuple[float, float]:
-        """Where a point of the canvas, which is 280 high, lies on the screen."""
+        """Where one point lies."""
+        return self.positions([point])[0]
+
+    def positions(self, points: list[list[float]]) -> list[tuple[float, float]]:
+        """Where points of the canvas, which is 280 high, lie on the screen."""
         box = self.find("#pad").bounding_box()
         scale = box["height"] / CANVAS_SIZE
-        return box["x"] + point[0] * scale, box["y"] + point[1] * scale
+        return [(box["x"] + x * scale, box["y"] + y * scale) for x, y in points]
 
     def expect_digit(self, digit: str) -> None:
         """Wait for an answer that is no longer waited for: the one to the whole drawing, if the pen is up."""

@@ -129,7 +129,7 @@ def test_a_second_finger_does_not_disturb_the_first(page: Any) -> None:
 def test_a_touch_draws_and_does_not_scroll(open_page: Callable[..., Any]) -> None:
     page = open_page(viewport={"width": 360, "height": 640}, has_touch=True, is_mobile=True)
     touch = page.tab.context.new_cdp_session(page.tab)
-    points = [page.position(point) for point in page.drawings["seven-plain"]["strokes"][0]]
+    points = page.positions(page.drawings["seven-plain"]["strokes"][0])
     send_touch(touch, "touchStart", points[0])
     for point in points[1:]:
         send_touch(touch, "touchMove", point)

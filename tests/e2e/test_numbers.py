@@ -43,7 +43,7 @@ def test_a_number_is_read_with_a_frame_around_each_digit(page: Any, number: str)
     assert page.find("#digits b").all_inner_texts() == list(number)
     written = [stroke for request in page.predictions()[-1:] for stroke in request.post_data_json["strokes"]]
     frames = [frame.bounding_box() for frame in page.find("#frames span").all()]
-    for x, y in (page.position(point) for stroke in written for point in stroke):
+    for x, y in page.positions([point for stroke in written for point in stroke]):
         around = [box for box in frames if box["x"] < x < box["x"] + box["width"]]
         assert len(around) == 1
         assert around[0]["y"] < y < around[0]["y"] + around[0]["height"]

@@ -25,6 +25,7 @@ from service.door import ACCEPTED_BY_EACH, AcceptingLoop, Door, bar, is_barred
 from service.errors import UndecodableImage
 from service.preprocessing import prepare_image
 from service.protocol import is_readable
+from service.server import WORKER_TIMEOUT_S
 
 PATIENCE_S = 60
 
@@ -214,7 +215,9 @@ def test_workers_that_cannot_start_end_the_server_with_the_reason(repo_root, tmp
     (tmp_path / "a-file").touch()
     flags = ["serve", "--port", "0", "--workers", "2", "--feedback-dir", str(tmp_path / "a-file")]
     command = [sys.executable, "-m", "service", *flags]
-    done = subprocess.run(command, cwd=repo_root, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    # A supervisor that does not notice that its workers have ended waits for so long, and that after their start.
+    patience = WORKER_TIMEOUT_S
+    done = subprocess.run(command, cwd=repo_root, capture_output=True, text=True, timeout=patience, check=False)
     assert done.returncode == 2, done.stderr
     assert done.stderr.splitlines()[-1].startswith("livedigit: --feedback-dir")
     assert "Traceback" not in done.stderr
