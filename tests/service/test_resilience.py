@@ -28,10 +28,12 @@ from service.protocol import is_readable
 from service.server import WORKER_TIMEOUT_S
 
 PATIENCE_S = 60
+ASKING_S = 2
+"""In which the supervisor has surely asked a worker how it is."""
 
 
-def wait_until(is_true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+def wait_until(is_true: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + patience_s
     while not is_true():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
@@ -211,13 +213,22 @@ def test_a_worker_is_replaced_even_where_the_newest_version_is_broken(start_serv
     assert server.stop() == 0
 
 
+def test_a_worker_that_ends_while_it_is_asked_how_it_is_is_replaced_at_once(start_server):
+    server = start_server("--workers", "2")
+    wait_until(lambda: server.output.count("Application startup complete") == 2)
+    worker = int(re.findall(r"Started server process \[(\d+)\]", server.output)[0])
+    os.kill(worker, signal.SIGSTOP)
+    time.sleep(ASKING_S)
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: server.output.count("Application startup complete") == 3, WORKER_TIMEOUT_S / 2)
+    assert server.stop() == 0
+
+
 def test_workers_that_cannot_start_end_the_server_with_the_reason(repo_root, tmp_path):
     (tmp_path / "a-file").touch()
     flags = ["serve", "--port", "0", "--workers", "2", "--feedback-dir", str(tmp_path / "a-file")]
     command = [sys.executable, "-m", "service", *flags]
-    # A supervisor that does not notice that its workers have ended waits for so long, and that after their start.
-    patience = WORKER_TIMEOUT_S
-    done = subprocess.run(command, cwd=repo_root, capture_output=True, text=True, timeout=patience, check=False)
+    done = subprocess.run(command, cwd=repo_root, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 2, done.stderr
     assert done.stderr.splitlines()[-1].startswith("livedigit: --feedback-dir")
     assert "Traceback" not in done.stderr
