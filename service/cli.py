@@ -17,6 +17,7 @@ import click
 import msgspec
 
 from service.errors import LiveDigitError
+from service.process import begin_start
 from service.settings import (
     Settings,
     flag_name,
@@ -26,7 +27,6 @@ from service.settings import (
     variable_name,
     without_secrets,
 )
-from service.startup import begin_start
 
 if TYPE_CHECKING:
     from service.classifier import Classifier

@@ -15,7 +15,7 @@ import uvicorn
 from litestar import Litestar
 
 from service.door import see_everybody_out
-from service.startup import SWITCH_INTERVAL_S, end_start, give_memory_back
+from service.process import SWITCH_INTERVAL_S, end_start, give_memory_back
 from service.state import Service
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from service.startup import call_c
+from service.process import call_c
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ print(json.dumps([name, sorted(sys.modules), os.environ["OPENBLAS_NUM_THREADS"]]
 def test_a_package_put_off_is_whole_once_it_is_used(fresh):
     program = """
 import json, sys
-from service.startup import begin_start
+from service.process import begin_start
 begin_start()
 import yaml
 before = "yaml.dumper" in sys.modules
@@ -55,7 +55,7 @@ print(json.dumps([before, yaml.dump({"digit": 7}), yaml.safe_load("digit: 7")]))
 def test_garbage_is_collected_again_once_the_start_is_over(fresh):
     program = """
 import gc, json
-from service.startup import begin_start, end_start
+from service.process import begin_start, end_start
 end_start()
 untouched = gc.get_freeze_count()
 begin_start()
@@ -92,7 +92,8 @@ import json
 from itertools import islice
 from pathlib import Path
 from service.settings import Settings
-from service.startup import give_memory_back, start_app
+from service.process import give_memory_back
+from service.startup import start_app
 
 def resident_kb():
     lines = iter(Path("/proc/self/smaps").read_text().splitlines())
@@ -117,7 +118,7 @@ print(json.dumps([loaded, given_back, resident_kb(), models.serving().manifest.n
 def test_a_second_beginning_changes_nothing(fresh):
     program = """
 import json, sys
-from service.startup import PutOff, begin_start
+from service.process import PutOff, begin_start
 begin_start()
 begin_start()
 print(json.dumps(sys.meta_path.count(PutOff)))
