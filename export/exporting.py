@@ -30,7 +30,7 @@ from export.inputs import (
 )
 from export.near_ties import search_near_ties
 from export.parity import ParityReport
-from export.publish import check_destination, next_version, publish
+from export.publish import check_destination, publish
 from export.runtimes import OnnxRuntime
 from export.source import Source, open_source, weights_sha256
 from export.variants import Variant, VariantResult, build_variant
@@ -44,6 +44,7 @@ from service.contract import (
     TensorSpec,
     VariantRecord,
 )
+from service.versions import next_version
 
 if TYPE_CHECKING:
     import onnx

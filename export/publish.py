@@ -14,21 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from export.errors import PublishFailed, UsageError
+from service.versions import next_version
 
 PREFIX = ".publishing-"
 ATTEMPTS = 100
-
-
-def published_versions(folder: Path) -> list[int]:
-    """List the versions under `folder`, ascending."""
-    if not folder.is_dir():
-        return []
-    return sorted(int(child.name) for child in folder.iterdir() if child.name.isdecimal() and int(child.name) > 0)
-
-
-def next_version(folder: Path) -> int:
-    """Number the version after the highest."""
-    return max(published_versions(folder), default=0) + 1
 
 
 def check_destination(folder: Path, version: int | None) -> None:

@@ -19,6 +19,7 @@ from service.classifier import Answer, Classifier
 from service.contract import SCHEMA_VERSION, Golden, GoldenExample, Manifest
 from service.errors import ArtifactError, ImageError, ModelNotFound
 from service.preprocessing import Tensor, prepare_image
+from service.versions import list_versions
 
 MANIFEST = "manifest.json"
 PIN = "pinned"
@@ -30,14 +31,6 @@ by up to 2, on inputs searched for near-ties by up to 25 (AVX-512, Keras 3.15, O
 moves the logits a thousand times further."""
 
 Document = TypeVar("Document", Manifest, Golden)
-
-
-def list_versions(models_dir: Path, name: str) -> list[int]:
-    """List the versions of a model, ascending; temporary folders are no versions."""
-    folder = models_dir / name
-    if not folder.is_dir():
-        return []
-    return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit() and entry.is_dir())
 
 
 def read_pin(models_dir: Path, name: str) -> int:
@@ -56,7 +49,7 @@ def choose_version(models_dir: Path, name: str, wanted: int = 0) -> int:
 
     Raises `ModelNotFound`.
     """
-    versions = list_versions(models_dir, name)
+    versions = list_versions(models_dir / name)
     if not versions:
         raise ModelNotFound(f"{models_dir} holds no version of {name!r}: run `livedigit export`, or set --models-dir")
     version = wanted or read_pin(models_dir, name) or versions[-1]
@@ -89,7 +82,7 @@ def remove_pin(models_dir: Path, name: str) -> None:
 def previous_version(models_dir: Path, name: str) -> int:
     """Find the version before the served one. Raises `ModelNotFound`."""
     served = choose_version(models_dir, name)
-    earlier = [version for version in list_versions(models_dir, name) if version < served]
+    earlier = [version for version in list_versions(models_dir / name) if version < served]
     if not earlier:
         raise ModelNotFound(f"{models_dir / name} holds no version before {served}")
     return earlier[-1]
@@ -98,7 +91,7 @@ def previous_version(models_dir: Path, name: str) -> int:
 def superseded_versions(models_dir: Path, name: str, keep: int) -> list[int]:
     """List what may go: all but the highest `keep` and the served one. Raises `ModelNotFound`."""
     served = choose_version(models_dir, name)
-    return [version for version in list_versions(models_dir, name)[:-keep] if version != served]
+    return [version for version in list_versions(models_dir / name)[:-keep] if version != served]
 
 
 def delete_version(models_dir: Path, name: str, version: int) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract import Manifest, PreprocessingSpec
-from service.errors import ArtifactError, InferenceFailure, ModelUnavailable
+from service.errors import ArtifactError, InferenceFailure, ModelUnavailable, first_line
 from service.preprocessing import Tensor
 
 # Official builds since 1.29 report to their maker over the network, and keep an identifier of the machine on disk
@@ -120,8 +120,3 @@ def refuse_other_tensors(manifest: Manifest, session: onnxruntime.InferenceSessi
                 raise ArtifactError(
                     f"{manifest.model.file}: {tensor.name} has shape {node.shape}, manifest says {list(tensor.shape)}"
                 )
-
-
-def first_line(error: Exception) -> str:
-    """Shorten ONNX Runtime's messages, which run over many lines."""
-    return next(iter(str(error).splitlines()), type(error).__name__)

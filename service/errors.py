@@ -106,3 +106,8 @@ class CorrectionNotKept(LiveDigitError):
 
 class InferenceFailure(LiveDigitError):
     """ONNX Runtime failed on an input that passed every check."""
+
+
+def first_line(error: Exception) -> str:
+    """Shorten a library's message, which may run over many lines."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

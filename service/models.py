@@ -6,10 +6,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from service.artifacts import choose_version, list_versions, load_classifier
+from service.artifacts import choose_version, load_classifier
 from service.classifier import Classifier
 from service.errors import ArtifactError, LiveDigitError, ModelNotFound, ModelUnavailable, UnknownModel
 from service.settings import Settings, models_folder
+from service.versions import list_versions
 
 if TYPE_CHECKING:
     from service.metrics import Metrics
@@ -114,7 +115,7 @@ class ModelStore:
 
     def index(self) -> list[VersionState]:
         """List every version on disk or in memory, and why one is not ready."""
-        versions = sorted({*list_versions(self._folder, self.name), *self.loaded})
+        versions = sorted({*list_versions(self._folder / self.name), *self.loaded})
         return [VersionState(version, version in self.loaded, self._refused.get(version, "")) for version in versions]
 
     def _load_version(self, version: int) -> Classifier:
@@ -123,7 +124,7 @@ class ModelStore:
         return model
 
     def _load_others(self) -> None:
-        for version in reversed(list_versions(self._folder, self.name)):
+        for version in reversed(list_versions(self._folder / self.name)):
             if len(self.loaded) >= self._keep:
                 return
             if version not in self.loaded and version not in self._refused:

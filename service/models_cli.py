@@ -24,8 +24,9 @@ def models() -> None:
 @click.option("--json", "as_json", is_flag=True, help="A JSON array.")
 def list_models(as_json: bool, **options: Any) -> None:
     """List every version with its figures and its parity verdict."""
-    from service.artifacts import MANIFEST, choose_version, list_versions, read_document
+    from service.artifacts import MANIFEST, choose_version, read_document
     from service.contract import Manifest
+    from service.versions import list_versions
 
     folder = models_folder(given_settings(options))
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
@@ -35,7 +36,7 @@ def list_models(as_json: bool, **options: Any) -> None:
             served=version == choose_version(folder, name),
         )
         for name in names
-        for version in list_versions(folder, name)
+        for version in list_versions(folder / name)
     ]
     if as_json:
         click.echo(msgspec.json.encode(rows))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.versions import next_version
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -62,7 +64,7 @@ def train(
     import_tensorflow()
     from training import train as training
 
-    order = training.Order(chosen, data_dir, out, name, version or training.choose_version(out, name), seed, extra)
+    order = training.Order(chosen, data_dir, out, name, version or next_version(out / name), seed, extra)
     run = training.train(order, resume, click.echo)
     click.echo(f"{order.target}: {run.metrics['mnist_test_accuracy']:.2%} on the MNIST test set")
 

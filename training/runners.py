@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract import Manifest, TrainingRun
+from service.errors import first_line
 from training.data import Pixels, tensor_from_images
 from training.errors import ModelUnreadable
 from training.quiet import import_tensorflow
@@ -95,8 +96,3 @@ def load_onnx(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]
         return np.asarray(probabilities)
 
     return run
-
-
-def first_line(error: Exception) -> str:
-    """Shorten a library's essay."""
-    return str(error).partition("\n")[0]

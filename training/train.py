@@ -95,13 +95,6 @@ class Examples(NamedTuple):
     records: tuple[DatasetRecord, ...]
 
 
-def choose_version(out: Path, name: str) -> int:
-    """Give the number after the highest one there."""
-    folder = out / name
-    taken = [int(path.name) for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
-    return max(taken, default=0) + 1
-
-
 def train(order: Order, resume: bool = False, report: Callable[[str], None] = print) -> TrainingRun:
     """Fit the network as ordered and write SavedModel, `model.keras` and `run.json` to the version's folder.
 

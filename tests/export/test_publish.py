@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from export.errors import PublishFailed, UsageError
-from export.publish import PREFIX, check_destination, next_version, publish, published_versions
+from export.publish import PREFIX, check_destination, publish
 
 
 def write_version(folder: Path, version: int) -> None:
@@ -28,13 +28,6 @@ def test_versions_count_up(tmp_path: Path) -> None:
     assert [publish(folder, None, write_version).name for _ in range(3)] == ["1", "2", "3"]
     assert (folder / "3" / "manifest").read_text() == "3"
     assert names(folder) == ["1", "2", "3"]
-
-
-def test_the_version_after_the_highest_is_next_whatever_else_lies_there(tmp_path: Path) -> None:
-    for name in ("2", "10", "0", "latest", ".publishing-x"):
-        (tmp_path / name).mkdir()
-    assert published_versions(tmp_path) == [2, 10]
-    assert next_version(tmp_path) == 11
 
 
 def test_a_version_is_never_overwritten(tmp_path: Path) -> None:

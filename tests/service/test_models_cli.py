@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from service.artifacts import choose_version, list_versions
+from service.artifacts import choose_version
 from service.cli import livedigit
+from service.versions import list_versions
 
 
 def invoke(*arguments: str) -> Result:
@@ -75,8 +76,8 @@ def test_pruning_keeps_the_highest_and_the_served_one(versions):
     assert (
         "versions 2, 3?" in CliRunner().invoke(livedigit, ["models", "prune", "--keep", "2", *place], input="n").output
     )
-    assert list_versions(versions, "digits") == [1, 2, 3, 4, 5]
+    assert list_versions(versions / "digits") == [1, 2, 3, 4, 5]
     invoke("prune", "--keep", "2", "--yes", *place)
-    assert list_versions(versions, "digits") == [1, 4, 5]
+    assert list_versions(versions / "digits") == [1, 4, 5]
     assert sorted(path.name for path in (versions / "digits").iterdir()) == ["1", "4", "5", "pinned"]
     assert "nothing to delete" in invoke("prune", "--keep", "2", "--yes", *place).output

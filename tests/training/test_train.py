@@ -187,12 +187,3 @@ def test_resume_refuses_another_recipe(tiny_mnist: Path, tmp_path: Path) -> None
     write_progress(order.workshop, Progress(recipe=order.recipe, seed=order.seed + 1))
     with pytest.raises(NothingToResume, match="seed 8"):
         train(order, resume=True)
-
-
-def test_versions_count_up_from_the_highest(tmp_path: Path) -> None:
-    from training.train import choose_version
-
-    assert choose_version(tmp_path, "bars") == 1
-    for name in ("2", "10", ".11.unfinished", "notes"):
-        (tmp_path / "bars" / name).mkdir(parents=True)
-    assert choose_version(tmp_path, "bars") == 11
