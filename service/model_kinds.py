@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import numpy as np
 
 from service.classifier import Answer, Classifier
 from service.contract import TensorMetadata, TensorSpec
-from service.errors import ImageError, InvalidTensor, ModelUnavailable, UnknownModel
+from service.errors import DeadlineExceeded, ImageError, InvalidTensor, ModelUnavailable, UnknownModel
 from service.preprocessing import prepare_image
 from service.questions import Question, Steps
 from service.reading import read_number_image
@@ -24,10 +25,20 @@ DATATYPES = {"float32": "FP32"}
 
 
 class Limits(NamedTuple):
-    """How much one request may ask for."""
+    """How much one request may ask for, and until when anybody waits for it."""
 
+    max_body_bytes: int
+    """Of what is decompressed."""
     max_batch: int
     max_pixels: int
+    """Of each image."""
+    deadline: float
+    """In the seconds of `time.monotonic`."""
+
+    def refuse_late(self) -> None:
+        """Raise `DeadlineExceeded` where nobody waits any more: the next request needs the thread."""
+        if time.monotonic() > self.deadline:
+            raise DeadlineExceeded("no answer in time")
 
 
 class Outputs(NamedTuple):
@@ -67,7 +78,7 @@ class ModelKind(ABC):
 
     @abstractmethod
     def steps(self, model: Classifier, inference: Inference, limits: Limits) -> Steps[Outputs]:
-        """Answer a batch. Raises `InvalidTensor` or `InferenceFailure`."""
+        """Answer a batch. Raises `InvalidTensor`, `DeadlineExceeded` or `InferenceFailure`."""
 
     def raw_inference(self, model: Classifier, content: bytes) -> Inference:
         """Make a request of such a body, answered in raw bytes as well. Raises `InvalidTensor`."""
@@ -130,9 +141,9 @@ class ImageKind(ModelKind):
         return np.array([content], object)
 
     def steps(self, model: Classifier, inference: Inference, limits: Limits) -> Steps[Outputs]:
-        """Classify encoded images. Raises `InvalidTensor`, naming the image."""
+        """Classify encoded images. Raises `InvalidTensor`, naming the image, or `DeadlineExceeded`."""
         encoded = read_images(inference, self.image_input, limits.max_batch)
-        answer = yield Question(model, prepare_batch(encoded, model, limits.max_pixels))
+        answer = yield Question(model, prepare_batch(encoded, model, limits))
         labels = [model.manifest.labels[index].encode() for index in answer.probabilities.argmax(axis=1)]
         return Outputs({self.label_output: np.array(labels, object), **name_outputs(model, answer)}, encoded.size)
 
@@ -167,11 +178,15 @@ class NumberKind(ImageKind):
         )
 
     def steps(self, model: Classifier, inference: Inference, limits: Limits) -> Steps[Outputs]:
-        """Read numbers, each in a batch of its own. Raises `InvalidTensor`, naming the image, or `InferenceFailure`."""
+        """Read numbers, each in a batch of its own.
+
+        Raises `InvalidTensor`, naming the image, `DeadlineExceeded` or `InferenceFailure`.
+        """
         yield from ()
         encoded = read_images(inference, self.image_input, self.most(limits.max_batch))
         answers = []
         for index, data in enumerate(encoded.ravel()):
+            limits.refuse_late()
             with naming(index):
                 answers.append(read_number_image(model, data, limits.max_pixels))
         responses = [answer.response for answer in answers]
@@ -226,12 +241,16 @@ def read_images(inference: Inference, name: str, max_batch: int) -> Array:
     return encoded
 
 
-def prepare_batch(encoded: Array, model: Classifier, max_pixels: int) -> Array:
-    """Take encoded images to (N, 28, 28, 1) float32. Raises `InvalidTensor`, naming the image."""
+def prepare_batch(encoded: Array, model: Classifier, limits: Limits) -> Array:
+    """Take encoded images to (N, 28, 28, 1) float32.
+
+    Raises `InvalidTensor`, naming the image, or `DeadlineExceeded`.
+    """
     tensors = []
     for index, data in enumerate(encoded.ravel()):
+        limits.refuse_late()
         with naming(index):
-            tensors.append(prepare_image(data, model.preprocessing, max_pixels).tensor)
+            tensors.append(prepare_image(data, model.preprocessing, limits.max_pixels).tensor)
     return np.stack(tensors)
 
 

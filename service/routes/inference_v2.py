@@ -7,6 +7,7 @@ kserve/open-inference-protocol, inference_rest.md; repository index and classifi
 
 from __future__ import annotations
 
+import time
 from importlib.metadata import version as package_version
 from typing import Any
 
@@ -162,7 +163,8 @@ async def infer(request: Request[Any, Any, Any]) -> ASGIApp:
     name, kind, model = find_model(request)
     body = await within(service.settings.body_timeout_s, request.body())
     encoding = request.headers.get("content-encoding", "")
-    steps = infer_steps(service.settings, name, kind, model, body, encoding, request.headers.get(HEADER_LENGTH))
+    limits = limits_of(service.settings)
+    steps = infer_steps(limits, name, kind, model, body, encoding, request.headers.get(HEADER_LENGTH))
     is_brief = isinstance(kind, TensorKind) and not encoding and len(body) <= BRIEF_BYTES
     encoded, count = await service.workroom.work(steps, is_brief)
     service.metrics.count_images(model.manifest, count)
@@ -188,8 +190,14 @@ INFERENCE_HANDLERS: list[HTTPRouteHandler] = [
 ]
 
 
+def limits_of(settings: Settings) -> Limits:
+    """Set the limits of a request that has arrived."""
+    deadline = time.monotonic() + settings.request_timeout_s
+    return Limits(settings.max_body_bytes, settings.max_batch, settings.max_pixels, deadline)
+
+
 def infer_steps(
-    settings: Settings,
+    limits: Limits,
     name: str,
     kind: ModelKind,
     model: Classifier,
@@ -198,12 +206,12 @@ def infer_steps(
     header_length: str | None,
 ) -> Steps[tuple[EncodedResponse, int]]:
     """Take a request's bytes to a response's, and count the images. Raises `LiveDigitError`."""
-    content = decompress(body, encoding.strip().lower(), settings.max_body_bytes)
+    content = decompress(body, encoding.strip().lower(), limits.max_body_bytes)
     if header_length is not None and header_length.strip() == "0":
         inference = kind.raw_inference(model, content)
     else:
         inference = parse_inference(content, header_length)
-    outputs = yield from kind.steps(model, inference, Limits(settings.max_batch, settings.max_pixels))
+    outputs = yield from kind.steps(model, inference, limits)
     version = str(model.manifest.version)
     return encode_response(name, version, inference, outputs.tensors, model.manifest.labels), outputs.images
 

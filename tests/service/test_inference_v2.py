@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,9 +19,11 @@ from tritonclient.utils import InferenceServerException
 
 from service.classifier import Classifier
 from service.contract import Manifest
-from service.errors import UnknownModel
-from service.model_kinds import NumberKind
+from service.errors import DeadlineExceeded, UnknownModel
+from service.model_kinds import ImageKind, Limits, NumberKind
 from service.preprocessing import prepare_image
+from service.questions import work_alone
+from service.tensors import Inference
 
 PROBABILITIES, LOGITS, LABEL = "probabilities", "logits", "label"
 
@@ -147,6 +150,17 @@ def test_a_model_that_reads_no_digits_reads_no_numbers(published):
     tensors_only = msgspec.structs.replace(manifest, preprocessing=None)
     with pytest.raises(UnknownModel, match="takes tensors only"):
         NumberKind().check(Classifier(tensors_only, (published / "model.onnx").read_bytes()))
+
+
+@pytest.mark.parametrize("kind", [ImageKind(), NumberKind()])
+def test_images_that_nobody_waits_for_any_more_are_not_read(published, kind):
+    """The thread is needed for the next request; these would be refused if they were read."""
+    manifest = msgspec.json.decode((published / "manifest.json").read_bytes(), type=Manifest)
+    model = Classifier(manifest, (published / "model.onnx").read_bytes())
+    limits = Limits(max_body_bytes=100, max_batch=100, max_pixels=100, deadline=time.monotonic() - 1)
+    batch = Inference("", {"image": np.array([b"no image"] * 2, object)}, (), False)
+    with pytest.raises(DeadlineExceeded):
+        work_alone(kind.steps(model, batch, limits))
 
 
 def test_classification_gives_the_best_with_their_labels(remote, tensors):
