@@ -190,7 +190,7 @@ def check_name(name: str) -> str:
 def read_labels(path: Path) -> tuple[str, ...]:
     """Read one label per line. Raises `UsageError`."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as labels: {error}") from error
     return tuple(line.strip() for line in lines if line.strip())

@@ -66,7 +66,7 @@ class ExportOrder:
     version: int | None = None
     """None: the next free one."""
     labels: tuple[str, ...] | None = None
-    """None: those of `run.json`, else the numbers of the columns."""
+    """None: those of `run.json`, which others must not contradict, else the numbers of the columns."""
     preprocessing: PreprocessingSpec | None = None
     """Where `run.json` names none."""
     signature: str | None = None
@@ -184,8 +184,15 @@ def check_frame(model: onnx.ModelProto, spec: PreprocessingSpec) -> None:
 
 
 def choose_labels(order: ExportOrder, source: Source, classes: int) -> tuple[str, ...]:
-    """Take the labels given, else those trained with, else numbers. Raises `UsageError` where they do not fit."""
-    labels = order.labels or (source.run.labels if source.run else None) or tuple(map(str, range(classes)))
+    """Take the labels trained with, else those given, else numbers. Raises `UsageError` where they do not fit."""
+    trained_with = source.run.labels if source.run else None
+    if order.labels is not None and trained_with is not None and order.labels != trained_with:
+        raise UsageError(
+            f"the labels given are {', '.join(order.labels) or 'none'}, run.json says the model was trained with "
+            f"{', '.join(trained_with)}: leave --labels out"
+        )
+    given = order.labels if trained_with is None else trained_with
+    labels = tuple(map(str, range(classes))) if given is None else given
     if len(labels) != classes:
         raise UsageError(f"{len(labels)} labels were given, but the model has {classes} outputs")
     if len(set(labels)) != len(labels):

@@ -273,7 +273,7 @@ def summarize(results: list[GateResult], differences: Differences, first_differe
     if "probabilities" in failed:
         return "Yes, a bug: the probabilities are not the softmax of the logits beside them."
     if "pipeline" in failed:
-        return f"Yes, a bug, before the model: {failed['pipeline'].detail}."
+        return f"Yes, a bug, around the model: {failed['pipeline'].detail}."
     if "rounding" in failed:
         return f"Not in the graph: it is the same function in float64, but ONNX Runtime {rounds}; suspect its kernels."
     if "decision" in failed:

@@ -1,4 +1,4 @@
-"""Everything before the model: the pipeline must still make of the golden images what it made at their publishing."""
+"""Everything around the model: its labels, and the pipeline that must still make of the golden images what it made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from export.errors import ArtifactError
 from export.parity import GateResult, judge_faults, relative_errors
 from export.runtimes import Runtime
-from service.contract import SCHEMA_VERSION, Golden, GoldenExample, Manifest, PreprocessingSpec
+from service.contract import SCHEMA_VERSION, Golden, GoldenExample, Manifest, PreprocessingSpec, TrainingRun
 from service.errors import ImageError
 from service.preprocessing import prepare_image
 
@@ -48,16 +48,15 @@ def decode(path: Path, data: bytes, kind: type[Document]) -> Document:
     return document
 
 
-def judge_pipeline(
-    folder: Path, manifest: Manifest, trained_with: PreprocessingSpec | None, tensorflow: Runtime
-) -> GateResult | None:
-    """Replay the golden images from their encoded bytes through TensorFlow; None for a model that takes tensors."""
+def judge_pipeline(folder: Path, manifest: Manifest, run: TrainingRun | None, tensorflow: Runtime) -> GateResult | None:
+    """Hold a manifest against its run, and replay the golden images from their encoded bytes through TensorFlow.
+
+    None where there is nothing to judge: a model that takes tensors, without a run.
+    """
+    faults = [] if run is None else contradictions(manifest, run)
     spec = manifest.preprocessing
     if spec is None:
-        return None
-    faults = []
-    if trained_with is not None and trained_with != spec:
-        faults.append(f"the manifest's pipeline is {spec}, the model was trained with {trained_with}")
+        return judge_faults("pipeline", faults) if run else None
     golden = decode(
         folder / manifest.golden.file, read_checked(folder / manifest.golden.file, manifest.golden.sha256), Golden
     )
@@ -66,6 +65,21 @@ def judge_pipeline(
         fault for example in golden.examples if (fault := replay(images, example, spec, manifest.labels, tensorflow))
     ]
     return judge_faults("pipeline", faults)
+
+
+def contradictions(manifest: Manifest, run: TrainingRun) -> list[str]:
+    """List what a manifest says otherwise than the run that trained the model."""
+    faults = []
+    if run.preprocessing is not None and run.preprocessing != manifest.preprocessing:
+        faults.append(
+            f"the manifest's pipeline is {manifest.preprocessing}, the model was trained with {run.preprocessing}"
+        )
+    if run.labels != manifest.labels:
+        faults.append(
+            f"the manifest's labels are {', '.join(manifest.labels)}, the model was trained with "
+            f"{', '.join(run.labels)}"
+        )
+    return faults
 
 
 def replay(

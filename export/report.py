@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 QUESTIONS = {
     "interface": "Same inputs and outputs?",
-    "pipeline": "Same pixels before the model?",
+    "pipeline": "Same pixels before, same labels behind?",
     "meaning": "Same function, in float64?",
     "rounding": "Normal rounding?",
     "decision": "Same labels?",

@@ -97,11 +97,10 @@ def refuse_interface(source: Source, prepared: Prepared) -> ParityReport:
 
 
 def judge_published(folder: Path, manifest: Manifest | None, contest: Contest) -> list[GateResult]:
-    """Check the pipeline of a published artifact; nothing for a lone file."""
+    """Check the labels and the pipeline of a published artifact; nothing for a lone file."""
     if manifest is None:
         return []
-    trained_with = contest.source.run.preprocessing if contest.source.run else None
-    result = judge_pipeline(folder, manifest, trained_with, contest.tensorflow)
+    result = judge_pipeline(folder, manifest, contest.source.run, contest.tensorflow)
     return [result] if result else []
 
 

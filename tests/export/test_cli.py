@@ -79,7 +79,7 @@ def test_the_service_serves_what_export_publishes(published: Path) -> None:
 
 def test_a_model_of_tensors_is_published_without_a_pipeline(normalized: Any, tmp_path: Path) -> None:
     labels = tmp_path / "labels.txt"
-    labels.write_text("ant\nbee\ncat\ndog\neel\n")
+    labels.write_text("ant\nbee\ncat\ndog\neel\n", encoding="utf-8-sig")
     result = run(
         "export", normalized.keras_file, "--name", "pets", "--out", tmp_path / "models", "--labels", labels, "--json"
     )
@@ -105,6 +105,7 @@ def test_a_dry_run_publishes_nothing(digits: Any, tmp_path: Path) -> None:
         (["--name", "../evil"], 2, "--name"),
         (["--name", "d", "--labels", "{three}"], 2, "3 labels"),
         (["--name", "d", "--labels", "{twins}"], 2, "same"),
+        (["--name", "d", "--labels", "{file}"], 2, "0 labels"),
         (["--name", "d", "--labels", "nowhere.txt"], 2, "nowhere.txt"),
         (["--name", "d", "--version", "1", "--out", "{taken}"], 2, "never overwritten"),
         (["--name", "d", "--out", "{file}"], 2, "not a folder"),
@@ -121,6 +122,16 @@ def test_a_wrong_order_is_refused(digits: Any, tmp_path: Path, arguments: list[s
     )
     assert exit_code(result) == code
     assert words in message(result)
+    assert not (tmp_path / "models").exists()
+
+
+def test_labels_that_contradict_the_training_run(repo_root: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(map(str, range(9, -1, -1))))
+    model = repo_root / "artifacts" / "saved_models" / "digits" / "1"
+    result = run("export", model, "--name", "digits", "--labels", labels, "--out", tmp_path / "models")
+    assert exit_code(result) == 2
+    assert "run.json" in message(result)
     assert not (tmp_path / "models").exists()
 
 

@@ -15,6 +15,7 @@ from export.interface import prepare_file
 from export.localize import find_culprit
 from export.parity import ParityReport
 from export.pipeline_check import judge_pipeline, read_artifact
+from export.source import read_run
 
 onnx = pytest.importorskip("onnx")
 pytestmark = [
@@ -241,19 +242,41 @@ def test_a_changed_preprocessing_step(
     assert not result.passed
 
 
-def test_an_unchanged_pipeline_passes(published: Path, digits: Any) -> None:
+@pytest.fixture
+def run(published: Path, repo_root: Path) -> Any:
+    """A training run that fits the published model."""
     manifest = read_artifact(published / "model.onnx")
-    result = judge_pipeline(published, manifest, manifest.preprocessing, digits.contest.tensorflow)
+    committed = read_run(repo_root / "artifacts" / "saved_models" / "digits" / "1" / "run.json")
+    return with_changes(committed, preprocessing=manifest.preprocessing)
+
+
+def test_an_unchanged_pipeline_passes(published: Path, digits: Any, run: Any) -> None:
+    manifest = read_artifact(published / "model.onnx")
+    result = judge_pipeline(published, manifest, run, digits.contest.tensorflow)
     assert result is not None
     assert result.passed
 
 
-def test_a_manifest_with_another_threshold(published: Path, digits: Any) -> None:
+def test_a_manifest_with_another_threshold(published: Path, digits: Any, run: Any) -> None:
     manifest = read_artifact(published / "model.onnx")
-    trained_with = with_changes(manifest.preprocessing, ink_threshold=30)
-    result = judge_pipeline(published, manifest, trained_with, digits.contest.tensorflow)
+    trained_with = with_changes(run.preprocessing, ink_threshold=30)
+    result = judge_pipeline(
+        published, manifest, with_changes(run, preprocessing=trained_with), digits.contest.tensorflow
+    )
     assert result is not None
     assert "ink_threshold=30" in result.detail
+
+
+@pytest.mark.parametrize("takes_images", [True, False])
+def test_a_manifest_with_other_labels(published: Path, digits: Any, run: Any, takes_images: bool) -> None:
+    manifest = read_artifact(published / "model.onnx")
+    if not takes_images:
+        manifest, run = with_changes(manifest, preprocessing=None), with_changes(run, preprocessing=None)
+    trained_with = with_changes(run, labels=run.labels[::-1])
+    result = judge_pipeline(published, manifest, trained_with, digits.contest.tensorflow)
+    assert result is not None
+    assert not result.passed
+    assert "labels" in result.detail
 
 
 def with_changes(struct: Any, **changes: Any) -> Any:
