@@ -216,7 +216,7 @@ def describe_finished(finished: Finished) -> str:
         if finished.folder
         else f"dry run of version {finished.version}: nothing published"
     )
-    return f"{finished.report.summary}\n{place} ({finished.nodes} nodes, sha256 {finished.report.onnx_sha256[:12]})"
+    return f"{finished.report.summary}\n{place} ({finished.nodes} nodes, sha256 {finished.sha256[:12]})"
 
 
 def encode_finished(finished: Finished) -> str:
@@ -226,7 +226,7 @@ def encode_finished(finished: Finished) -> str:
     fields = {
         "folder": str(finished.folder) if finished.folder else None,
         "version": finished.version,
-        "sha256": finished.report.onnx_sha256,
+        "sha256": finished.sha256,
         "nodes": finished.nodes,
         "verdict": finished.report.verdict,
         "summary": finished.report.summary,

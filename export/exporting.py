@@ -103,6 +103,8 @@ class Finished(NamedTuple):
     """None after a dry run."""
     version: int
     nodes: int
+    sha256: str
+    """Of the published file; `report` is about the float32 one, from which a variant is made."""
     report: ParityReport
 
 
@@ -164,7 +166,8 @@ def make_variant(kind: Variant, path: Path, converted: Converted, progress: Prog
 
 def finish(artifact: Artifact, folder: Path | None, version: int) -> Finished:
     """Sum up an export."""
-    return Finished(folder, version, len(artifact.converted.model.graph.node), artifact.report)
+    model, data = artifact.converted
+    return Finished(folder, version, len(model.graph.node), hashlib.sha256(data).hexdigest(), artifact.report)
 
 
 def gather_facts(order: ExportOrder, source: Source, model: onnx.ModelProto) -> Facts:

@@ -126,11 +126,12 @@ def test_variants_of_the_committed_model_are_published_and_served(
     )
     model = repo_root / "artifacts" / "saved_models" / "digits" / "1"
     arguments = ["--name", "digits", "--out", str(tmp_path), "--variant", kind, "--data", str(tmp_path / "mnist.npz")]
-    result = CliRunner().invoke(livedigit, ["export", str(model), *arguments], catch_exceptions=False)
+    result = CliRunner().invoke(livedigit, ["export", str(model), "--json", *arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     folder = tmp_path / f"digits-{kind}" / "1"
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["variant"]["kind"] == kind
+    assert json.loads(result.stdout)["sha256"] == manifest["model"]["sha256"]
     assert manifest["model"]["size_bytes"] < largest
     assert manifest["parity"]["figures"]["variant_accuracy"] > 0.99
     assert load_classifier(folder).manifest.name == f"digits-{kind}"
