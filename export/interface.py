@@ -35,8 +35,12 @@ def prepare_file(model: onnx.ModelProto, data: bytes, converted: onnx.ModelProto
         ready = model if has_interface(model) else standardize(model)
     except CannotExport as error:
         return Prepared(model, data, judge_faults("interface", [*faults, str(error)]), runnable=False)
+    mismatched = output_faults(ready, converted)
     return Prepared(
-        ready, data if ready is model else to_bytes(ready), judge_faults("interface", faults), runnable=True
+        ready,
+        data if ready is model else to_bytes(ready),
+        judge_faults("interface", [*faults, *mismatched]),
+        runnable=not mismatched,
     )
 
 
@@ -54,6 +58,11 @@ def type_faults(model: onnx.ModelProto, converted: onnx.ModelProto, input_name: 
     found, expected = describe(inputs[0]), describe(converted.graph.input[0])
     if found != expected:
         return [f"the input `{inputs[0].name}` is {found}; the model takes {expected}"]
+    return output_faults(model, converted)
+
+
+def output_faults(model: onnx.ModelProto, converted: onnx.ModelProto) -> list[str]:
+    """List outputs called as ours that have another type or shape."""
     return [
         f"the output `{value.name}` is {describe(value)}; the model answers {describe(converted.graph.output[0])}"
         for value in model.graph.output

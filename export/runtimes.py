@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from export.errors import ArtifactError, CannotExport, one_line
+from export.errors import ArtifactError, CannotExport, Disagreement, one_line
 from export.graph import IMAGE, LOGITS, PROBABILITIES, TWO_LOGITS
 from export.quiet import import_tensorflow, silent_stderr
 
@@ -66,22 +66,44 @@ class OnnxRuntime:
             raise ArtifactError(f"ONNX Runtime refuses the model: {one_line(error)}") from error
 
     def answer(self, images: Images) -> Answers:
-        """Classify one batch in float32."""
-        return Answers(*self.session.run([LOGITS, PROBABILITIES], {IMAGE: images}))
+        """Classify one batch in float32. Raises `Disagreement` where the graph does not take it."""
+        try:
+            return Answers(*self.session.run([LOGITS, PROBABILITIES], {IMAGE: images}))
+        except Exception as error:  # ONNX Runtime's exceptions have no public base
+            raise Disagreement(
+                f"the file cannot be run at batch {len(images)}, images of {images.shape[1:]}: {one_line(error)}"
+            ) from error
 
 
 class ReferenceRuntime:
-    """The ONNX graph in float64, operator by operator as the standard spells them out; slow and exact."""
+    """The ONNX graph in float64, operator by operator as the standard spells them out; slow and exact.
+
+    Raises `CannotExport` where the evaluator lacks an operator.
+    """
 
     def __init__(self, model: onnx.ModelProto) -> None:
         from onnx.reference import ReferenceEvaluator
 
-        self.evaluator = ReferenceEvaluator(in_double(model))
+        try:
+            self.evaluator = ReferenceEvaluator(in_double(model))
+        except Exception as error:  # each operator raises what it likes
+            raise not_evaluated(error) from error
 
     def answer(self, images: Images) -> Answers:
-        """Classify one batch in float64."""
-        answers = self.evaluator.run([LOGITS, PROBABILITIES], {IMAGE: images.astype(np.float64)})
+        """Classify one batch in float64. Raises `CannotExport`."""
+        try:
+            answers = self.evaluator.run([LOGITS, PROBABILITIES], {IMAGE: images.astype(np.float64)})
+        except Exception as error:  # each operator raises what it likes
+            raise not_evaluated(error) from error
         return Answers(*map(np.asarray, answers))
+
+
+def not_evaluated(error: Exception) -> CannotExport:
+    """Say that the evaluator of the standard does not take a graph."""
+    return CannotExport(
+        f"the graph cannot be compared in float64: ONNX's reference evaluator stops with {type(error).__name__}, "
+        f"{one_line(error)}"
+    )
 
 
 def in_double(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -14,11 +14,12 @@ import numpy as np
 from export.check import check_portable, read_onnx
 from export.compare import BATCHES, Contest, Progress, compare, describe_environment, prepare_contest
 from export.conversion import Converted, convert_source
+from export.errors import Disagreement
 from export.inputs import InputSet, drawn_inputs, edge_inputs, image_shape, noise_inputs, read_data, read_drawings
 from export.interface import Prepared, prepare_file
 from export.localize import Culprit, find_culprit
 from export.near_ties import search_near_ties
-from export.parity import NO_DIFFERENCES, GateResult, ParityReport, summarize, worst
+from export.parity import NO_DIFFERENCES, GateResult, ParityReport, judge_faults, summarize, worst
 from export.pipeline_check import judge_pipeline, read_artifact
 from export.runtimes import Images
 from export.source import Source, open_source, signature_input
@@ -67,7 +68,11 @@ def verify_model(order: VerifyOrder, progress: Progress = lambda _: None) -> Ver
         contest = prepare_contest(source, prepared.model, prepared.data, converted.model)
         earlier = [prepared.result, *judge_published(order.onnx.parent, manifest, contest)]
         input_sets = gather_inputs(order, contest, converted, manifest)
-        report = compare(contest, input_sets, order.batches, tuple(earlier), progress)
+        try:
+            report = compare(contest, input_sets, order.batches, tuple(earlier), progress)
+        except Disagreement as error:
+            unasked = prepared._replace(result=judge_faults("interface", [str(error)]))
+            return Verified(refuse_interface(source, unasked), None, None)
         images = worst_images(report, input_sets)
         if all(result.passed for result in report.results if result.gate == "meaning"):
             return Verified(report, prepared, images)

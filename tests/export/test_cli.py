@@ -212,6 +212,19 @@ def test_a_file_that_cannot_be_asked_is_a_disagreement(digits: Any, published: P
     assert "float16" in result.stdout
 
 
+def test_a_file_for_one_batch_size_is_a_disagreement(digits: Any, published: Path, tmp_path: Path) -> None:
+    model = onnx.load(published / "model.onnx")
+    name = [node for node in model.graph.node if node.op_type == "Reshape"][-1].input[1]
+    shape = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+    shape.CopyFrom(onnx.numpy_helper.from_array(np.array([1, 1152]), name))
+    onnx.save(model, tmp_path / "frozen.onnx")
+    junit = tmp_path / "junit.xml"
+    result = run("verify", digits.keras_file, tmp_path / "frozen.onnx", "--batch", "1,2", "--junit", junit)
+    assert exit_code(result) == 1, result.output
+    assert "cannot be run at batch" in result.stdout
+    assert ET.parse(junit).getroot().get("failures") == "1"  # noqa: S314 - our own file
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

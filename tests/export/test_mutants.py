@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from export.compare import compare, prepare_contest
+from export.errors import CannotExport
 from export.inputs import InputSet, noise_inputs
 from export.interface import prepare_file
 from export.localize import find_culprit
 from export.parity import ParityReport
 from export.pipeline_check import judge_pipeline, read_artifact
+from export.runtimes import ReferenceRuntime
 from export.source import read_run
 
 onnx = pytest.importorskip("onnx")
@@ -198,6 +200,24 @@ def test_the_wrong_type(digits: Any, kind: str) -> None:
     prepared = prepare_file(mutant, mutant.SerializeToString(), digits.converted.model, "image")
     assert not prepared.runnable
     assert kind.lower() in prepared.result.detail
+
+
+def test_other_classes_under_an_output_of_another_name(digits: Any) -> None:
+    def repeat(graph: Any) -> None:
+        graph.node.append(onnx.helper.make_node("Concat", ["probabilities"] * 2, ["output_0"], axis=1))
+        del graph.output[:]
+        graph.output.append(onnx.helper.make_tensor_value_info("output_0", onnx.TensorProto.FLOAT, ["batch", 20]))
+
+    mutant = mutate(digits.converted.model, repeat)
+    prepared = prepare_file(mutant, mutant.SerializeToString(), digits.converted.model, "image")
+    assert not prepared.runnable
+    assert "(?, 20)" in prepared.result.detail
+
+
+def test_an_operator_that_the_reference_lacks(digits: Any) -> None:
+    mutant = mutate(digits.converted.model, lambda graph: setattr(find_nodes(graph, "Relu")[0], "op_type", "Relu9"))
+    with pytest.raises(CannotExport, match="Relu9"):
+        ReferenceRuntime(mutant)
 
 
 def resize_bilinear(crop: np.ndarray, fit_size: int) -> np.ndarray:
