@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from export.evaluator import make_evaluator
 from export.parity import SMALLEST_SCALE
 from export.precision import rebuild
 from export.quiet import import_tensorflow, silent_stderr
@@ -81,13 +82,12 @@ def layer_values(model: keras.Model, images: Images) -> dict[str, Array]:
 def tensor_values(graph: onnx.ModelProto, images: Images) -> dict[str, Array]:
     """Compute every tensor of a graph in float64."""
     import onnx
-    from onnx.reference import ReferenceEvaluator
 
     tapped = in_double(graph)
     names = [name for node in tapped.graph.node for name in node.output if name]
     del tapped.graph.output[:]
     tapped.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
-    answers = ReferenceEvaluator(tapped).run(None, {tapped.graph.input[0].name: images.astype(np.float64)})
+    answers = make_evaluator(tapped).run(None, {tapped.graph.input[0].name: images.astype(np.float64)})
     values = {graph.graph.input[0].name: images.astype(np.float64)} | dict(
         zip(names, map(np.asarray, answers), strict=True)
     )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import ArtifactError, CannotExport, Disagreement, one_line
+from export.evaluator import make_evaluator
 from export.graph import IMAGE, LOGITS, PROBABILITIES, TWO_LOGITS
 from export.quiet import import_tensorflow, silent_stderr
 
@@ -82,10 +83,8 @@ class ReferenceRuntime:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        from onnx.reference import ReferenceEvaluator
-
         try:
-            self.evaluator = ReferenceEvaluator(in_double(model))
+            self.evaluator = make_evaluator(in_double(model))
         except Exception as error:  # each operator raises what it likes
             raise not_evaluated(error) from error
 
