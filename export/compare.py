@@ -13,7 +13,7 @@ import numpy as np
 
 from export import parity
 from export.census import model_weights, take_census
-from export.inputs import InputSet, image_shape, noise_inputs
+from export.inputs import InputSet, Shape, answered_shape, noise_inputs
 from export.parity import EPS, NO_DIFFERENCES, Differences, GateResult, InputSummary, NearTie, ParityReport
 from export.runtimes import Answers, Images, OnnxRuntime, ReferenceRuntime, Runtime, answer_in_batches, load_tensorflow
 from export.source import Source
@@ -44,6 +44,8 @@ class Contest(NamedTuple):
     source: Source
     data: bytes
     """The ONNX file under test."""
+    shape: Shape
+    """Of the images that are made for it."""
     tensorflow: Runtime
     onnx: Runtime
     reference: Runtime
@@ -72,13 +74,15 @@ def prepare_contest(source: Source, model: onnx.ModelProto, data: bytes, convert
     test: there a wrong weight would pass for a rounded one. Raises `CannotExport` or `ArtifactError`.
     """
     twin = make_twin(source)
-    noise = noise_inputs(image_shape(converted), FLOOR_IMAGES).images
+    shape = answered_shape(converted, twin.runtime)
+    noise = noise_inputs(shape, FLOOR_IMAGES).images
     rounded = take_census(converted, model_weights(source)).rounded
     approximated = sorted({node.op_type for node in converted.graph.node} & {*APPROXIMATED, *AMPLIFYING})
     strict = not rounded and not twin.single_operators
     return Contest(
         source=source,
         data=data,
+        shape=shape,
         tensorflow=load_tensorflow(source.saved_model, source.signature),
         onnx=OnnxRuntime(data),
         reference=ReferenceRuntime(model),

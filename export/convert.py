@@ -39,6 +39,7 @@ def convert_saved_model(folder: Path, signature: str, opset: int = DEFAULT_OPSET
     with silent_stderr():
         model = run_tf2onnx(folder, signature, min(opset, HIGHEST_WRITTEN))
     spell_out_erfc(model)
+    spell_out_nearest(model)
     refuse_foreign_operators(model, min(opset, HIGHEST_WRITTEN))
     return model if opset <= HIGHEST_WRITTEN else raise_opset(model, opset)
 
@@ -85,6 +86,18 @@ def spell_out_erfc(model: onnx.ModelProto) -> None:
         model.graph.node.insert(position + 1, onnx.helper.make_node("Sub", [one.name, erf], node.output))
         if one not in model.graph.initializer:
             model.graph.initializer.append(one)
+
+
+def spell_out_nearest(model: onnx.ModelProto) -> None:
+    """Write TensorFlow's nearest pixel, floor((x + 1/2) / scale), as the standard has it since opset 13.
+
+    tf2onnx 1.17 keeps to the older name, `tf_half_pixel_for_nn`: floor(y) is y - 1/2 rounded, halves up.
+    """
+    resizes = [node for node in model.graph.node if node.op_type == "Resize"]
+    for attributes in ({attribute.name: attribute for attribute in node.attribute} for node in resizes):
+        if attributes["coordinate_transformation_mode"].s == b"tf_half_pixel_for_nn":
+            attributes["coordinate_transformation_mode"].s = b"half_pixel"
+            attributes["nearest_mode"].s = b"round_prefer_ceil"
 
 
 def refuse_foreign_operators(model: onnx.ModelProto, opset: int) -> None:

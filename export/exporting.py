@@ -23,7 +23,7 @@ from export.inputs import (
     InputSet,
     drawn_inputs,
     edge_inputs,
-    image_shape,
+    image_sides,
     noise_inputs,
     read_drawings,
     read_labelled,
@@ -146,9 +146,7 @@ def build_artifact(order: ExportOrder, source: Source, progress: Progress) -> Ar
     facts = gather_facts(order, source, plain.model)
     converted = with_properties(plain.model, properties(facts))
     contest = prepare_contest(source, converted.model, converted.data, converted.model)
-    report = compare(
-        contest, choose_inputs(contest, image_shape(converted.model), facts.preprocessing), progress=progress
-    )
+    report = compare(contest, choose_inputs(contest, facts.preprocessing), progress=progress)
     if report.verdict != "agree":
         raise Disagreement(f"{order.model}: {report.summary} Nothing was published")
     variant = make_variant(order.variant, order.data, converted, progress) if order.variant and order.data else None
@@ -160,7 +158,7 @@ def make_variant(kind: Variant, path: Path, converted: Converted, progress: Prog
     """Make and judge the variant that was ordered. Raises `UsageError` or `Disagreement`."""
     progress(f"calibrating and judging {kind}")
     return build_variant(
-        kind, converted, read_labelled(path, image_shape(converted.model), class_count(converted.model))
+        kind, converted, read_labelled(path, image_sides(converted.model), class_count(converted.model))
     )
 
 
@@ -212,12 +210,12 @@ def properties(facts: Facts) -> dict[str, str]:
     }
 
 
-def choose_inputs(contest: Contest, shape: tuple[int, int, int], spec: PreprocessingSpec | None) -> list[InputSet]:
+def choose_inputs(contest: Contest, spec: PreprocessingSpec | None) -> list[InputSet]:
     """Gather the images to compare on: drawings where there is a pipeline, edges, noise, and searched near-ties."""
     drawn = [] if spec is None else [drawn_inputs(read_drawings(), spec)]
-    noise = noise_inputs(shape)
+    noise = noise_inputs(contest.shape)
     start = (drawn or [noise])[0].images
-    return [*drawn, edge_inputs(shape), noise, search_near_ties(contest.twin.runtime, start)]
+    return [*drawn, edge_inputs(contest.shape), noise, search_near_ties(contest.twin.runtime, start)]
 
 
 def write_artifact(artifact: Artifact, folder: Path, version: int) -> None:
@@ -236,7 +234,7 @@ def write_examples(artifact: Artifact, folder: Path) -> GoldenFile:
     labels, spec, _ = artifact.facts
     answering = OnnxRuntime(artifact.converted.data) if artifact.variant else artifact.contest.tensorflow
     if spec is None:
-        return write_golden_tensors(folder, answering, labels, noise_inputs(image_shape(artifact.converted.model)))
+        return write_golden_tensors(folder, answering, labels, noise_inputs(artifact.contest.shape))
     return write_golden(folder, answering, labels, read_drawings(), spec)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import UsageError
-from export.runtimes import Images
+from export.quiet import import_tensorflow
+from export.runtimes import Images, Runtime
 from service.contract import PreprocessingSpec
 from service.errors import ImageError
 from service.preprocessing import prepare_image
@@ -18,10 +19,13 @@ from service.preprocessing import prepare_image
 if TYPE_CHECKING:
     import onnx
 
+Shape = tuple[int, int, int]
+"""(H, W, C)."""
+
 SEED = 20261122
 NOISE_IMAGES = 16
-OPEN_SIDE = 32
-"""Height or width that we choose where the model leaves it open."""
+OPEN_SIDES = (32, 64, 128, 256)
+"""Heights and widths that we try where the model leaves them open; a deep one has nothing left of a small image."""
 DENORMAL = 1e-40
 RAW_SCALE = 255.0
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
@@ -100,20 +104,55 @@ def noise_inputs(shape: tuple[int, int, int], count: int = NOISE_IMAGES) -> Inpu
     return InputSet("noise", images, tuple(f"noise {row}" for row in range(count)))
 
 
-def image_shape(model: onnx.ModelProto) -> tuple[int, int, int]:
-    """Read (H, W, C) from the graph's input; an open side gets one that we choose."""
+def image_sides(model: onnx.ModelProto) -> Shape:
+    """Read (H, W, C) from the graph's input; 0 where the caller chooses."""
     height, width, channels = (side.dim_value for side in model.graph.input[0].type.tensor_type.shape.dim[1:])
-    return height or OPEN_SIDE, width or OPEN_SIDE, channels
+    return height, width, channels
 
 
-def read_data(path: Path, shape: tuple[int, int, int], spec: PreprocessingSpec | None) -> InputSet:
+def image_shape(model: onnx.ModelProto, side: int = OPEN_SIDES[0]) -> Shape:
+    """Read (H, W, C) from the graph's input; an open side gets one that we choose."""
+    height, width, channels = image_sides(model)
+    return height or side, width or side, channels
+
+
+def answered_shape(model: onnx.ModelProto, runtime: Runtime) -> Shape:
+    """Choose the smallest open sides at which the model answers, else the largest that we try."""
+    shapes = [image_shape(model, side) for side in OPEN_SIDES]
+    if 0 not in image_sides(model):
+        return shapes[0]
+    return next((shape for shape in shapes if is_answered(runtime, shape)), shapes[-1])
+
+
+def is_answered(runtime: Runtime, shape: Shape) -> bool:
+    """Say whether images of a shape get finite logits; TensorFlow pools nothing to not-a-number, or refuses it."""
+    tf = import_tensorflow()
+    try:
+        return bool(np.isfinite(runtime.answer(noise_inputs(shape, 1).images).logits).all())
+    except (ValueError, tf.errors.OpError):
+        return False
+
+
+def fits(shape: tuple[int, ...], sides: Shape) -> bool:
+    """Say whether images of a shape suit a model's sides, 0 where it takes any."""
+    return len(shape) == len(sides) and all(side in (0, found) for found, side in zip(shape, sides, strict=True))
+
+
+def describe_sides(sides: Shape) -> str:
+    """Name the shape that a model takes, `?` for what the caller chooses."""
+    return f"({', '.join(str(side or '?') for side in sides)})"
+
+
+def read_data(path: Path, sides: Shape, spec: PreprocessingSpec | None) -> InputSet:
     """Read a user's images: a folder of encoded ones, or an .npz whose first array of rank 4 holds tensors.
 
     Raises `UsageError`.
     """
     inputs = read_folder(path, spec) if path.is_dir() else read_npz(path)
-    if inputs.images.shape[1:] != shape:
-        raise UsageError(f"{path}: holds images of shape {inputs.images.shape[1:]}; the model takes {shape}")
+    if not fits(inputs.images.shape[1:], sides):
+        raise UsageError(
+            f"{path}: holds images of shape {inputs.images.shape[1:]}; the model takes {describe_sides(sides)}"
+        )
     return inputs._replace(is_typical=True)
 
 
@@ -130,7 +169,7 @@ def read_npz(path: Path) -> InputSet:
     raise UsageError(f"{path}: holds no array of shape (images, height, width, channels)")
 
 
-def read_labelled(path: Path, shape: tuple[int, int, int], classes: int) -> LabelledImages:
+def read_labelled(path: Path, sides: Shape, classes: int) -> LabelledImages:
     """Read labelled tensors: an .npz with (N, H, W, C) images and (N,) integers. Raises `UsageError`."""
     images = read_npz(path).images
     with np.load(path, allow_pickle=False) as archive:
@@ -138,8 +177,10 @@ def read_labelled(path: Path, shape: tuple[int, int, int], classes: int) -> Labe
     labels = next((vector.astype(np.int64) for vector in vectors if np.issubdtype(vector.dtype, np.integer)), None)
     if labels is None:
         raise UsageError(f"{path}: holds no array of {len(images)} integers, the images' labels")
-    if images.shape[1:] != shape or labels.min() < 0 or labels.max() >= classes:
-        raise UsageError(f"{path}: the model takes images of {shape} and answers with labels 0 to {classes - 1}")
+    if not fits(images.shape[1:], sides) or labels.min() < 0 or labels.max() >= classes:
+        raise UsageError(
+            f"{path}: the model takes images of {describe_sides(sides)} and answers with labels 0 to {classes - 1}"
+        )
     return LabelledImages(images, labels)
 
 

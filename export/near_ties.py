@@ -18,13 +18,13 @@ SMALLEST_GRADIENT = 1e-12
 def search_near_ties(runtime: TensorFlowRuntime, start: Images) -> InputSet:
     """Move images to where two labels are all but equal: along the gradient, or where there is none by bisection.
 
-    TensorFlow has no gradient of grouped convolutions on the CPU, nor of some activations once they are frozen.
+    TensorFlow has no gradient of grouped convolutions on the CPU, nor of some activations and of loops once frozen.
     """
     tf = import_tensorflow()
     try:
         with silent_stderr():
             found = descend(runtime, start)
-    except (TypeError, ValueError, LookupError, tf.errors.OpError):
+    except (AttributeError, TypeError, ValueError, LookupError, tf.errors.OpError):
         found = bisect(runtime, start)
     return InputSet("near-ties", found, tuple(f"near-tie {row}" for row in range(len(found))))
 

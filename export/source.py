@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,10 @@ def in_single_precision(model: keras.Model) -> keras.Model:
 
 
 def open_saved_model(text: str, folder: Path, signature: str | None) -> Source:
-    """Open a SavedModel with what may lie beside it: `run.json` and `model.keras`."""
+    """Open a SavedModel with what may lie beside it: `run.json` and `model.keras`.
+
+    Raises `UsageError`, `CannotExport` or `ArtifactError`.
+    """
     if not (folder / "saved_model.pb").is_file():
         raise UsageError(f"{text}: holds no saved_model.pb; expected a SavedModel folder")
     keras_file = folder / KERAS_FILE
@@ -98,6 +102,7 @@ def open_saved_model(text: str, folder: Path, signature: str | None) -> Source:
         run=read_run(folder / RUN_FILE),
         evaluation=read_evaluation(folder / EVALUATION_FILE),
     )
+    check_input_type(source)
     check_weights(source)
     return source
 
@@ -145,6 +150,17 @@ def signature_input(source: Source) -> str:
     if len(inputs) != 1:
         raise CannotExport(f"{source.name}: the signature has inputs {', '.join(inputs) or 'none'}; expected one")
     return str(inputs[0])
+
+
+def check_input_type(source: Source) -> None:
+    """Refuse images of another type than the server's. Raises `CannotExport`."""
+    tf = import_tensorflow()
+    for name, tensor in load_signatures(source.saved_model)[source.signature].inputs.items():
+        kind = tf.dtypes.as_dtype(tensor.dtype).name
+        if kind != "float32":
+            raise CannotExport(
+                f"{source.name}: the input `{name}` is {kind}; expected float32: save a signature that casts it"
+            )
 
 
 def read_run(path: Path) -> TrainingRun | None:
@@ -208,7 +224,7 @@ def load_keras_file(path: Path) -> keras.Model:
     try:
         with silent_stderr():
             return keras.saving.load_model(path, compile=False)
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path}: damaged, or no .keras file: {one_line(error)}") from error
     except (TypeError, ValueError) as error:
         remedy = "give a module:function that builds the model and loads its weights"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DOUBLE = "float64"
 SINGLES = ("float32", "float16", "bfloat16")
-SINGLE_OPERATORS = ("ResizeBilinear", "ResizeBicubic", "ScaleAndTranslate", "CropAndResize")
+SINGLE_OPERATORS = ("ResizeBilinear", "ResizeBicubic", "ResizeArea", "ScaleAndTranslate", "CropAndResize")
 """TensorFlow operators that answer in float32 whatever they are given."""
 
 

@@ -15,7 +15,7 @@ from export.check import check_portable, read_onnx
 from export.compare import BATCHES, Contest, Progress, compare, describe_environment, prepare_contest
 from export.conversion import Converted, convert_source
 from export.errors import Disagreement
-from export.inputs import InputSet, drawn_inputs, edge_inputs, image_shape, noise_inputs, read_data, read_drawings
+from export.inputs import InputSet, drawn_inputs, edge_inputs, image_sides, noise_inputs, read_data, read_drawings
 from export.interface import Prepared, prepare_file
 from export.localize import Culprit, find_culprit
 from export.near_ties import search_near_ties
@@ -113,9 +113,9 @@ def gather_inputs(
     order: VerifyOrder, contest: Contest, converted: Converted, manifest: Manifest | None
 ) -> list[InputSet]:
     """Gather the images to compare on; the user's own come first."""
-    shape = image_shape(converted.model)
+    shape = contest.shape
     spec = choose_spec(contest.source, manifest, shape)
-    given = [read_data(order.data, shape, spec)] if order.data else []
+    given = [read_data(order.data, image_sides(converted.model), spec)] if order.data else []
     drawn = [drawn_inputs(read_drawings(), spec)] if spec else []
     noise = noise_inputs(shape)
     start = (drawn or [noise])[0].images

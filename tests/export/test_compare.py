@@ -11,7 +11,8 @@ import pytest
 
 from export.census import Weight, is_exact, take_census
 from export.compare import compare, describe_environment, prepare_contest
-from export.inputs import InputSet, edge_inputs, noise_inputs
+from export.errors import UsageError
+from export.inputs import InputSet, edge_inputs, noise_inputs, read_data, read_labelled
 from export.near_ties import bisect, search_near_ties
 from export.parity import APPROXIMATED_LIMIT_EPS, FOLDED_MEANING_LIMIT, MEANING_LIMIT, ROUNDING_LIMIT_EPS, margins
 from export.runtimes import Answers, answer_in_batches
@@ -50,6 +51,28 @@ def test_a_layer_wired_to_float32_falls_back_to_the_graph_s_twin(zoo: ModuleType
     assert any("resize" in note for note in contest.notes)
     answers = contest.twin.runtime.answer(noise_inputs((40, 30, 3), 2).images)
     assert answers.logits.dtype == np.float64
+
+
+def test_a_layer_that_tensorflow_resizes_by_area_has_a_twin(tmp_path: Path) -> None:
+    import keras
+
+    from export.source import trace_keras_model
+    from export.twin import make_twin
+
+    image = keras.layers.Input((12, 12, 1))
+    small = keras.layers.Flatten()(keras.layers.Resizing(6, 6, interpolation="area")(image))
+    model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(small))
+    twin = make_twin(trace_keras_model("area", model, tmp_path))
+    assert twin.single_operators
+    assert twin.runtime.answer(noise_inputs((12, 12, 1), 2).images).logits.dtype == np.float64
+
+
+def test_images_of_any_size_suit_a_model_that_takes_any(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x=np.zeros((2, 48, 40, 3)), y=np.array([0, 1]))
+    assert read_data(tmp_path / "data.npz", (0, 0, 3), None).images.shape == (2, 48, 40, 3)
+    assert read_labelled(tmp_path / "data.npz", (0, 0, 3), 2).images.shape == (2, 48, 40, 3)
+    with pytest.raises(UsageError, match=r"\(\?, 32, 3\)"):
+        read_data(tmp_path / "data.npz", (0, 32, 3), None)
 
 
 def test_approximated_operators_are_named(zoo: ModuleType, tmp_path: Path) -> None:

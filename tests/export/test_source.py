@@ -125,6 +125,20 @@ def test_a_keras_file_cut_short(digits: Any, tmp_path: Path) -> None:
     refused(lambda: open_source(str(tmp_path / "m.keras"), tmp_path), ArtifactError, "damaged")
 
 
+def test_a_keras_file_with_a_bit_flipped(digits: Any, tmp_path: Path) -> None:
+    data = bytearray(digits.keras_file.read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "m.keras").write_bytes(data)
+    refused(lambda: open_source(str(tmp_path / "m.keras"), tmp_path), ArtifactError, "damaged")
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float64"])
+def test_an_input_of_another_type(tf: Any, tmp_path: Path, kind: str) -> None:
+    linear = flat(tf)
+    folder = save_module(tf, tmp_path / "m", {"serve": lambda image: linear(tf.cast(image, tf.float32))}, dtype=kind)
+    refused(lambda: open_source(str(folder), tmp_path), CannotExport, kind, "float32")
+
+
 def test_two_inputs(keras: Any, tmp_path: Path) -> None:
     inputs = [keras.layers.Input((4, 4, 1), name=name) for name in ("left", "right")]
     head = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(keras.layers.Add()(inputs)))

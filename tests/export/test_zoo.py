@@ -18,7 +18,6 @@ from export.compare import compare, prepare_contest
 from export.conversion import convert_source
 from export.convert import DEFAULT_OPSET, OPSETS
 from export.exporting import choose_inputs
-from export.inputs import image_shape
 from export.parity import ParityReport
 from export.source import open_source
 
@@ -41,15 +40,18 @@ SMALL = (
     "group_normalization",
     "grouped_convolution",
     "inception",
+    "long_memory",
     "mixed_precision",
     "nested",
     "normalization",
     "open_size",
+    "open_size_deep",
     "padding_and_cropping",
     "raw_logits",
     "recurrent",
     "residual",
     "resizing",
+    "resizing_nearest",
     "separable",
     "softmax_layer",
     "squeeze_and_excite",
@@ -65,6 +67,7 @@ BOOKKEEPING = {"Identity", "Dropout", "Shape", "Gather", "Slice", "Concat", "Cas
 NEED_SHAPES = {
     "activations",
     "inception",
+    "long_memory",
     "nested",
     "padding_and_cropping",
     "recurrent",
@@ -83,7 +86,7 @@ def export_and_compare(
     converted = convert_source(source, opset)
     assert converted.model.opset_import[0].version == opset
     contest = prepare_contest(source, *converted, converted.model)
-    report = compare(contest, choose_inputs(contest, image_shape(converted.model), None), (1, 2, 7, 64))
+    report = compare(contest, choose_inputs(contest, None), (1, 2, 7, 64))
     return report, [node.op_type for node in converted.model.graph.node]
 
 

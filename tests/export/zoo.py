@@ -93,6 +93,12 @@ def resizing() -> keras.Model:
     return classify(image, x, 3)
 
 
+def resizing_nearest() -> keras.Model:
+    image = layers.Input((40, 30, 3))
+    x = layers.Conv2D(8, 3, activation="relu")(layers.Resizing(20, 21, interpolation="nearest")(image))
+    return classify(image, x, 3)
+
+
 def augmentation() -> keras.Model:
     """Random layers, inert at inference."""
     image = layers.Input((28, 28, 1))
@@ -135,6 +141,14 @@ def open_size() -> keras.Model:
     image = layers.Input((None, None, 3))
     x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(image)
     return classify(image, layers.Conv2D(8, 3, padding="same", activation="relu")(x), 6)
+
+
+def open_size_deep() -> keras.Model:
+    """Nothing is left of an image of 32 pixels."""
+    image = x = layers.Input((None, None, 3))
+    for _ in range(4):
+        x = layers.MaxPooling2D()(layers.Conv2D(8, 3, activation="relu")(x))
+    return classify(image, x, 4)
 
 
 def raw_logits() -> keras.Model:
@@ -194,6 +208,12 @@ def recurrent() -> keras.Model:
     image = layers.Input((8, 8, 1))
     x = layers.SimpleRNN(12, unroll=True)(layers.Reshape((8, 8))(image))
     return keras.Model(image, layers.Dense(4, activation="softmax")(x))
+
+
+def long_memory() -> keras.Model:
+    """ONNX has an operator for this one, so it is no loop there."""
+    image = layers.Input((8, 8, 1))
+    return keras.Model(image, layers.Dense(4, activation="softmax")(layers.LSTM(12)(layers.Reshape((8, 8))(image))))
 
 
 @keras.saving.register_keras_serializable("zoo")
@@ -275,15 +295,18 @@ SMALL = (
     group_normalization,
     grouped_convolution,
     inception,
+    long_memory,
     mixed_precision,
     nested,
     normalization,
     open_size,
+    open_size_deep,
     padding_and_cropping,
     raw_logits,
     recurrent,
     residual,
     resizing,
+    resizing_nearest,
     separable,
     softmax_layer,
     squeeze_and_excite,
