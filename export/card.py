@@ -67,7 +67,7 @@ def describe_training(run: TrainingRun | None) -> str:
 def describe_parity(report: ParityReport) -> str:
     """Give the verdict of the comparison with TensorFlow and its figures."""
     differences = report.differences
-    compared = ", ".join(f"{each.name} ({each.images})" for each in report.inputs)
+    compared = ", ".join(map(str, report.inputs))
     return (
         f"## Agreement with TensorFlow\n\n{report.summary}\n\n"
         f"| | |\n|---|---|\n"

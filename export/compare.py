@@ -13,8 +13,9 @@ import numpy as np
 
 from export import parity
 from export.census import model_weights, take_census
+from export.errors import CannotExport
 from export.inputs import InputSet, Shape, answered_shape, noise_inputs
-from export.parity import EPS, NO_DIFFERENCES, Differences, GateResult, InputSummary, NearTie, ParityReport
+from export.parity import EPS, Differences, GateResult, InputSummary, NearTie, ParityReport
 from export.runtimes import Answers, Images, OnnxRuntime, ReferenceRuntime, Runtime, answer_in_batches, load_tensorflow
 from export.source import Source
 from export.twin import Twin, make_twin
@@ -125,7 +126,10 @@ def compare(
     earlier: tuple[GateResult, ...] = (),
     progress: Progress = lambda _: None,
 ) -> ParityReport:
-    """Judge a graph on every input set at every batch size; `earlier` results join the report."""
+    """Judge a graph on every input set at every batch size; `earlier` results join the report.
+
+    Raises `CannotExport` where the model itself answers no image of a set with numbers.
+    """
     start = time.monotonic()
     floors = [find_floor(contest.twin.runtime, inputs.images) for inputs in input_sets if inputs.is_typical]
     contest = contest._replace(logit_floor=max([contest.logit_floor, *floors]))
@@ -166,13 +170,19 @@ def describe_non_finite(contest: Contest, image: Images) -> str:
 
 
 def judge_inputs(contest: Contest, inputs: InputSet, batches: tuple[int, ...]) -> Judgement:
-    """Pass one input set through all gates, but for rows that the model itself answers with inf or not-a-number."""
+    """Pass one input set through all gates, but for rows that the model itself answers with inf or not-a-number.
+
+    Raises `CannotExport` where no row is left.
+    """
     truth = answer_in_batches(contest.twin.runtime, inputs.images, TRUTH_BATCH)
     theirs = answer_in_batches(contest.tensorflow, inputs.images, TRUTH_BATCH)
     rows = np.flatnonzero(np.isfinite(truth.logits).all(axis=1) & np.isfinite(theirs.logits).all(axis=1))
     summary = InputSummary(name=inputs.name, images=len(truth.logits), skipped=len(truth.logits) - len(rows))
     if not len(rows):
-        return Judgement(summary, [], [], NO_DIFFERENCES)
+        raise CannotExport(
+            f"{contest.source.name}: answers every image of `{inputs.name}` with infinity or not-a-number, so there is "
+            "nothing to compare: look for such values in weights and data; mask a label with -1e9, not with -inf"
+        )
     images, truth = inputs.images[rows], Answers(truth.logits[rows], truth.probabilities[rows])
     judgements = [judge_batch(contest, inputs.name, images, truth, batch) for batch in batches]
     return Judgement(

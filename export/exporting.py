@@ -279,7 +279,7 @@ def parity_figures(report: ParityReport) -> dict[str, float]:
     """Choose the figures that the manifest repeats."""
     meaning = max((result.measured for result in report.results if result.gate == "meaning"), default=0.0)
     return {
-        "images": float(sum(inputs.images for inputs in report.inputs)),
+        "images": float(sum(inputs.compared for inputs in report.inputs)),
         "max_logit_difference": report.differences.logits,
         "max_probability_difference": report.differences.probabilities,
         "meaning_relative": meaning,

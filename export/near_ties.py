@@ -26,6 +26,8 @@ def search_near_ties(runtime: TensorFlowRuntime, start: Images) -> InputSet:
             found = descend(runtime, start)
     except (AttributeError, TypeError, ValueError, LookupError, tf.errors.OpError):
         found = bisect(runtime, start)
+    if not np.isfinite(found).all():  # a gradient that is no number, as that of a root at zero
+        found = bisect(runtime, start)
     return InputSet("near-ties", found, tuple(f"near-tie {row}" for row in range(len(found))))
 
 

@@ -38,6 +38,8 @@ PROBABILITY_LIMIT = 16 * EPS
 """Absolute, between the probabilities and the softmax of the logits beside them; probabilities are at most 1."""
 SMALLEST_SCALE = 1e-30
 """Logits below this are as good as zero: their relative error says nothing."""
+MASKED_BELOW = 100.0
+"""A label whose logit lies further than this below every row's largest is masked: in float32 its probability is 0."""
 NEAR_TIES_LISTED = 20
 
 Gate = Literal["interface", "pipeline", "meaning", "rounding", "decision", "probabilities"]
@@ -75,14 +77,25 @@ def row_scale(logits: Array, floor: float = SMALLEST_SCALE) -> NDArray[np.float6
     """Largest magnitude in each row of (N, classes), or `floor` where all of the row is smaller; (N,) float64.
 
     Logits that nearly cancel carry the rounding of the sums that they came from; their own size says nothing of it.
+    A masked label counts as `MASKED_BELOW` under the largest: measured by a mask of -1e9, any two models are equal.
     """
-    return np.asarray(np.maximum(np.abs(logits).max(axis=1), floor), np.float64)
+    lowest = np.where(masked_labels(logits), logits.max(axis=1, keepdims=True) - MASKED_BELOW, -np.inf)
+    return np.asarray(np.maximum(np.abs(np.maximum(logits, lowest)).max(axis=1), floor), np.float64)
+
+
+def masked_labels(logits: Array) -> NDArray[np.bool_]:
+    """Find the labels that no row of (N, classes) can get; (classes,) bool."""
+    return np.asarray((logits.max(axis=1, keepdims=True) - logits > MASKED_BELOW).all(axis=0))
 
 
 def relative_errors(logits: Array, truth: Array, floor: float = SMALLEST_SCALE) -> NDArray[np.float64]:
-    """Largest difference in each row, relative to the truth's largest magnitude; not-a-number counts as infinite."""
+    """Largest difference in each row, relative to the truth's largest magnitude; not-a-number counts as infinite.
+
+    A masked label's is relative to its own.
+    """
+    scale = np.maximum(row_scale(truth, floor)[:, np.newaxis], np.where(masked_labels(truth), np.abs(truth), 0))
     with np.errstate(invalid="ignore"):
-        errors = np.abs(logits.astype(np.float64) - truth).max(axis=1) / row_scale(truth, floor)
+        errors = (np.abs(logits.astype(np.float64) - truth) / scale).max(axis=1)
     return np.asarray(np.where(np.isnan(errors), np.inf, errors))
 
 
@@ -195,6 +208,14 @@ class InputSummary(msgspec.Struct, frozen=True, kw_only=True):
     images: int
     skipped: int
     """Rows left out because the model itself answers with infinity or not-a-number."""
+
+    @property
+    def compared(self) -> int:
+        """Count the rows that were not left out."""
+        return self.images - self.skipped
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.compared}{f' of {self.images}' if self.skipped else ''})"
 
 
 class Differences(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,6 +39,8 @@ def describe_report(report: ParityReport) -> str:
             lines.append(f"  {question:<42} {describe_gate(results)}")
     if report.first_difference:
         lines.append(f"  {'First difference':<42} {report.first_difference}")
+    if report.inputs:
+        lines.append(f"  {'Compared on':<42} {', '.join(map(str, report.inputs))}")
     lines += [f"  note: {note}" for note in report.notes]
     return "\n".join(lines)
 
@@ -124,7 +126,7 @@ def to_markdown(report: ParityReport) -> str:
         for gate, question in QUESTIONS.items()
         if (results := [result for result in report.results if result.gate == gate])
     ]
-    compared = ", ".join(f"{each.name} ({each.images})" for each in report.inputs) or "nothing"
+    compared = ", ".join(map(str, report.inputs)) or "nothing"
     ties = report.near_ties[:LISTED_TIES]
     listed = [f"- {tie.input_set} row {tie.row}: margin {tie.margin:.2g}" + " (turned)" * tie.flipped for tie in ties]
     sections = [

@@ -255,6 +255,13 @@ def test_what_cannot_be_verified(digits: Any, published: Path, tmp_path: Path, a
     assert message(result)
 
 
+def test_data_that_the_model_cannot_answer_cannot_be_compared(digits: Any, published: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "nan.npz", images=np.full((3, 28, 28, 1), np.nan, np.float32))
+    result = run("verify", digits.keras_file, published / "model.onnx", "--data", tmp_path / "nan.npz", "--batch", "1")
+    assert exit_code(result) == 3
+    assert "nan.npz" in message(result)
+
+
 def test_golden_replays_an_artifact(published: Path) -> None:
     result = run("verify", "--golden", published)
     assert exit_code(result) == 0, result.output

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from export.card import describe_parity
 from export.census import Weight, is_exact, take_census
 from export.compare import compare, describe_environment, prepare_contest
-from export.errors import UsageError
+from export.errors import CannotExport, UsageError
 from export.inputs import InputSet, edge_inputs, noise_inputs, read_data, read_labelled
 from export.near_ties import bisect, search_near_ties
 from export.parity import APPROXIMATED_LIMIT_EPS, FOLDED_MEANING_LIMIT, MEANING_LIMIT, ROUNDING_LIMIT_EPS, margins
-from export.runtimes import Answers, answer_in_batches
+from export.report import describe_report, to_markdown
+from export.runtimes import Answers, TensorFlowRuntime, answer_in_batches
 
 onnx = pytest.importorskip("onnx")
 pytestmark = [
@@ -99,17 +101,25 @@ class Overflowing:
         return Answers(np.where(too_bright[:, np.newaxis], np.inf, logits), probabilities)
 
 
-@pytest.mark.parametrize(("bright", "skipped"), [([1], 1), ([0, 1, 2], 3)])
-def test_rows_that_the_model_itself_cannot_answer_are_skipped_and_counted(
-    digits: Any, bright: list[int], skipped: int
-) -> None:
+def test_rows_that_the_model_itself_cannot_answer_are_skipped_and_counted(digits: Any) -> None:
     images = noise_inputs((28, 28, 1), 3).images.copy()
-    images[bright] = 100
+    images[1] = 100
     contest = digits.contest._replace(tensorflow=Overflowing(digits.contest.tensorflow))
     report = compare(contest, [InputSet("bright", images)], (1, 2))
-    assert (report.inputs[0].images, report.inputs[0].skipped) == (3, skipped)
+    assert (report.inputs[0].images, report.inputs[0].skipped) == (3, 1)
     assert report.verdict == "agree"
-    assert bool(report.results) == (skipped < 3)
+    assert report.results
+    assert "bright (2 of 3)" in describe_report(report)
+    assert "bright (2 of 3)" in to_markdown(report)
+    assert "bright (2 of 3)" in describe_parity(report)
+
+
+def test_where_the_model_itself_answers_no_row_nothing_agrees(digits: Any) -> None:
+    """As one that masks a label with -inf, or data that are not-a-number throughout."""
+    contest = digits.contest._replace(tensorflow=Overflowing(digits.contest.tensorflow))
+    sets = [noise_inputs((28, 28, 1), 2), InputSet("bright", np.full((3, 28, 28, 1), 100, np.float32))]
+    with pytest.raises(CannotExport, match="every image of `bright`"):
+        compare(contest, sets, (1, 2))
 
 
 class Doubting:
@@ -164,6 +174,20 @@ def test_the_search_finds_smaller_margins(digits: Any) -> None:
     assert np.median(after) < np.median(before) / 10
     assert found.images.min() >= start.min()
     assert found.images.max() <= start.max()
+
+
+def test_a_gradient_that_is_no_number_does_not_spoil_the_search(zoo: ModuleType) -> None:
+    """The root of a score has none at zero."""
+    tf = pytest.importorskip("tensorflow")
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2, 2, 1), tf.float32)])
+    def classify(image: Any) -> tuple[Any, Any]:
+        scores = tf.sqrt(tf.nn.relu(tf.reshape(image, (-1, 4))[:, :2]))
+        return scores, tf.nn.softmax(scores)
+
+    start = np.array([[1, 0, 0, 0], [0, 1, 0, 0]], np.float32).reshape(2, 2, 2, 1)
+    found = search_near_ties(TensorFlowRuntime(classify.get_concrete_function()), start)
+    assert np.isfinite(found.images).all()
 
 
 def test_the_search_does_without_gradients(digits: Any) -> None:

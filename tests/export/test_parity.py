@@ -77,13 +77,33 @@ def test_logits_that_are_all_zero_are_compared_without_a_division_by_zero() -> N
     assert not parity.judge_meaning("set", 1, zeros + 1e-6, zeros).passed
 
 
-@given(arrays.arrays(np.float64, (3, 4), elements=st.floats(-1e3, 1e3)))
+@given(arrays.arrays(np.float64, (3, 4), elements=st.floats(-40, 40)))
 def test_errors_do_not_depend_on_the_scale_of_the_logits(logits: np.ndarray) -> None:
-    """A power of two, so that the scaling itself rounds nothing."""
+    """A power of two, so that the scaling itself rounds nothing; too near each other for a mask."""
     noisy = logits + 1e-3
-    scaled = parity.relative_errors(noisy * 2.0**20, logits * 2.0**20)
+    scaled = parity.relative_errors(noisy * 2.0**-20, logits * 2.0**-20)
     large = np.abs(logits).max(axis=1) > 1e-6
     assert np.allclose(scaled[large], parity.relative_errors(noisy, logits)[large], rtol=1e-9)
+
+
+def test_a_masked_label_does_not_hide_the_others() -> None:
+    """Relative to a mask of -1e9 all other logits are alike."""
+    masked = np.concatenate([LOGITS, np.full((2, 1), -1e9)], axis=1)
+    other = masked[:, [1, 0, 2, 3]]
+    assert not parity.judge_meaning("set", 1, other, masked, parity.FOLDED_MEANING_LIMIT).passed
+    assert not parity.judge_rounding("set", 1, other, masked, masked).passed
+    assert not parity.judge_decision("set", 1, other, masked, 64)[0].passed
+
+
+def test_a_masked_label_s_own_rounding_is_relative_to_the_mask() -> None:
+    masked = np.concatenate([LOGITS, np.full((2, 1), -1e9)], axis=1)
+    rounded = masked - np.array([0, 0, 0, 60.0])
+    assert parity.judge_rounding("set", 1, rounded, masked, masked).passed
+
+
+def test_a_label_far_behind_in_one_row_is_not_masked() -> None:
+    """The sums behind a row of large logits round by the largest of them."""
+    assert parity.row_scale(np.array([[50.0, -2000.0], [1.0, 2.0]])).tolist() == [2000.0, 2.0]
 
 
 def failing(gate: parity.Gate) -> GateResult:
