@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from export.answers import PROBABILITY_FLOOR, are_fractions, is_distribution, probe_images
 from export.errors import CannotExport
 
 if TYPE_CHECKING:
     import onnx
+
+    from export.parity import Array
 
 IMAGE = "image"
 LOGITS = "logits"
@@ -18,6 +21,12 @@ TRAINING_MODE_INPUT = 3
 """ONNX Dropout is inert unless its third input says otherwise."""
 TWO_LOGITS = (-0.5, 0.5)
 """Times the score before a sigmoid: the logits of no and yes. Halving rounds nothing."""
+SCORES = ("HardSigmoid", "Sigmoid", "Softmax")
+"""Operators whose answers are not raw."""
+FRESH_START = ("Conv", "ConvTranspose", "Einsum", "GRU", "Gemm", "LSTM", "Log", "MatMul", "RNN")
+"""Operators that make raw scores of anything: by weights, or of probabilities their logarithm."""
+SHAPING = ("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""Operators that hand on all values of their first input."""
 AXIS_NAMES = ("batch", "height", "width", "channels")
 
 
@@ -54,7 +63,11 @@ def name_input(graph: onnx.GraphProto) -> None:
 
 
 def expose_logits(model: onnx.ModelProto) -> None:
-    """Make the softmax's input and output the graph's two outputs. Raises `CannotExport`."""
+    """Make the softmax's input and output the graph's two outputs. Raises `CannotExport`.
+
+    The logits of a softmax that is given another shape, as by Flatten, get that shape too. Of probabilities that
+    something else made, as the mean of an ensemble, the logits are the logarithm.
+    """
     graph = model.graph
     answer = find_answer(graph)
     source = producers(graph).get(answer)
@@ -66,8 +79,17 @@ def expose_logits(model: onnx.ModelProto) -> None:
     elif source is not None and made_by == "Sigmoid" and has_one_column(model, source.input[0]):
         logits = append_two_logits(graph, as_float(model, source.input[0]))
         probabilities = append_softmax(graph, logits)
-    elif answer == PROBABILITIES or made_by in ("Sigmoid", "HardSigmoid"):
-        raise CannotExport(f"the output `{answer}` is made by {made_by}, not by a softmax over classes")
+    elif is_distribution(answers := probe_answer(model, answer)):
+        probabilities = as_float(model, answer)
+        reshaped = reshaped_softmax(graph, answer)
+        logits = (
+            as_float(model, append_reshaped(graph, reshaped)) if reshaped else append_logarithm(graph, probabilities)
+        )
+    elif answer == PROBABILITIES or are_fractions(answers) or is_made_of_scores(graph, answer):
+        raise CannotExport(
+            f"the output `{answer}` is made by {made_by}, not by a softmax over classes, and is no distribution: "
+            "end the model in a softmax, or in the raw scores before it"
+        )
     else:
         logits = as_float(model, answer)
         probabilities = append_softmax(graph, logits)
@@ -104,6 +126,77 @@ def as_float(model: onnx.ModelProto, tensor: str) -> str:
     return name
 
 
+def probe_answer(model: onnx.ModelProto, answer: str) -> Array:
+    """Run the graph on a few images, one by one; (N, classes) float, where the classes are in the last axis."""
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    kind = next(value.type.tensor_type for value in model.graph.input if value.name == IMAGE)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+    images = probe_images([side.dim_value for side in kind.shape.dim[1:]]).astype(dtype)
+    evaluator = ReferenceEvaluator(model)
+    with np.errstate(all="ignore"):
+        runs = [evaluator.run([answer], {IMAGE: image[np.newaxis]}) for image in images]
+    answers = [np.asarray(each) for run in runs for each in run]
+    return np.concatenate([each.reshape(-1, each.shape[-1] if each.ndim else 1) for each in answers])
+
+
+def is_made_of_scores(graph: onnx.GraphProto, tensor: str) -> bool:
+    """Say whether a softmax or sigmoid lies before a tensor, with nothing between that makes raw scores again.
+
+    A product with something raw, as in a swish, is raw.
+    """
+    made_by = producers(graph)
+    verdicts: dict[str, bool] = {}
+
+    def look(name: str) -> bool:
+        if name not in verdicts:
+            node = made_by[name]
+            before = [look(each) for each in node.input if each in made_by and made_by[each].op_type != "Constant"]
+            together = all if node.op_type == "Mul" else any
+            verdicts[name] = node.op_type in SCORES or (
+                node.op_type not in FRESH_START and bool(before) and together(before)
+            )
+        return verdicts[name]
+
+    return tensor in made_by and look(tensor)
+
+
+def reshaped_softmax(graph: onnx.GraphProto, tensor: str) -> list[onnx.NodeProto]:
+    """List the nodes from a softmax to a tensor where they only give it another shape; else none."""
+    made_by = producers(graph)
+    nodes: list[onnx.NodeProto] = []
+    while (node := made_by.get(tensor)) is not None:
+        nodes.insert(0, node)
+        if node.op_type not in SHAPING:
+            break
+        tensor = node.input[0]
+    return nodes if nodes and nodes[0].op_type == "Softmax" else []
+
+
+def append_reshaped(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> str:
+    """Give what a softmax is made of the shape that `nodes` give the softmax."""
+    logits = nodes[0].input[0]
+    for node in nodes[1:]:
+        name = f"{node.output[0]}/logits"
+        copy = graph.node.add()
+        copy.CopyFrom(node)
+        copy.name, copy.input[0], copy.output[0] = name, logits, name
+        logits = name
+    return str(logits)
+
+
+def append_logarithm(graph: onnx.GraphProto, probabilities: str) -> str:
+    """Give probabilities their logits: the softmax of the logarithm is what they were."""
+    import onnx
+
+    floor, kept, name = (f"{probabilities}/{what}" for what in ("floor", "kept", "log"))
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array(PROBABILITY_FLOOR, np.float32), floor))
+    graph.node.append(onnx.helper.make_node("Max", [probabilities, floor], [kept]))
+    graph.node.append(onnx.helper.make_node("Log", [kept], [name]))
+    return name
+
+
 def append_softmax(graph: onnx.GraphProto, logits: str) -> str:
     """Add the softmax that a model with raw outputs leaves to its loss."""
     import onnx
@@ -135,7 +228,8 @@ def count_classes(model: onnx.ModelProto, logits: str, answer: str) -> int:
     Raises `CannotExport`.
     """
     shapes = inferred_shapes(model)
-    shape = shapes.get(logits) or shapes.get(answer)
+    known = [shapes[name] for name in (logits, answer) if name in shapes]
+    shape = next((each for each in known if None not in each[1:]), known[0] if known else None)
     if shape is None or len(shape) != 2 or shape[1] is None:
         raise CannotExport(f"the output has shape {shape}; expected (batch, classes)")
     if shape[1] < 2:

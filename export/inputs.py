@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from export.answers import OPEN_SIDES, noise_images
 from export.errors import UsageError
 from export.quiet import import_tensorflow
 from export.runtimes import Images, Runtime
@@ -22,10 +23,7 @@ if TYPE_CHECKING:
 Shape = tuple[int, int, int]
 """(H, W, C)."""
 
-SEED = 20261122
 NOISE_IMAGES = 16
-OPEN_SIDES = (32, 64, 128, 256)
-"""Heights and widths that we try where the model leaves them open; a deep one has nothing left of a small image."""
 DENORMAL = 1e-40
 RAW_SCALE = 255.0
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
@@ -100,8 +98,7 @@ def one_pixel(shape: tuple[int, int, int], row: int, column: int) -> Images:
 
 def noise_inputs(shape: tuple[int, int, int], count: int = NOISE_IMAGES) -> InputSet:
     """Make seeded uniform noise in [0, 1); shape (H, W, C)."""
-    images = np.random.default_rng(SEED).random((count, *shape), dtype=np.float32)
-    return InputSet("noise", images, tuple(f"noise {row}" for row in range(count)))
+    return InputSet("noise", noise_images(shape, count), tuple(f"noise {row}" for row in range(count)))
 
 
 def image_sides(model: onnx.ModelProto) -> Shape:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from export.answers import PROBABILITY_FLOOR, is_distribution, probe_images
 from export.errors import ArtifactError, CannotExport, Disagreement, one_line
 from export.evaluator import make_evaluator
 from export.graph import IMAGE, LOGITS, PROBABILITIES, TWO_LOGITS
@@ -22,6 +23,9 @@ from export.quiet import import_tensorflow, silent_stderr
 if TYPE_CHECKING:
     import onnx
 
+IDENTITIES = ("Identity", "Cast")
+SHAPING = (*IDENTITIES, "ExpandDims", "Reshape", "Squeeze")
+"""TensorFlow operators that hand on all values of their first input, in order."""
 Images = NDArray[np.float32]
 """(N, H, W, C) float32, in the range that the model was trained on."""
 
@@ -180,17 +184,31 @@ def cut_to_answers(frozen: Any, names: list[str]) -> Any:
     source = behind_identities(answer)
     if source.op.type == "Softmax":
         return frozen.prune(frozen.inputs[:1], [source.op.inputs[0], source])
+    shaped = behind_identities(answer, SHAPING)
+    is_finished = is_distribution(probe_answer(frozen, answer))
     with frozen.graph.as_default():
         if source.op.type == "Sigmoid" and source.shape[1:] == [1]:
             logits = source.op.inputs[0] * tf.constant(TWO_LOGITS, source.dtype)
             probabilities = tf.concat([1 - source, source], axis=1)
+        elif is_finished and shaped.op.type == "Softmax":
+            logits, probabilities = tf.reshape(shaped.op.inputs[0], tf.shape(answer)), answer
+        elif is_finished:
+            logits, probabilities = tf.math.log(tf.maximum(answer, PROBABILITY_FLOOR)), answer
         else:
             logits, probabilities = answer, tf.nn.softmax(answer)
     return frozen.prune(frozen.inputs[:1], [logits, probabilities])
 
 
-def behind_identities(tensor: Any) -> Any:
+def probe_answer(frozen: Any, answer: Any) -> NDArray[Any]:
+    """Run a frozen function on a few images; (N, classes)."""
+    tf = import_tensorflow()
+    image = frozen.inputs[0]
+    (answers,) = frozen.prune([image], [answer])(tf.cast(probe_images(image.shape[1:]), image.dtype))
+    return np.asarray(answers.numpy())
+
+
+def behind_identities(tensor: Any, identities: tuple[str, ...] = IDENTITIES) -> Any:
     """Follow a tensor to the operator that computes it."""
-    while tensor.op.type in ("Identity", "Cast"):
+    while tensor.op.type in identities:
         tensor = tensor.op.inputs[0]
     return tensor

@@ -129,6 +129,103 @@ def test_one_sigmoid_becomes_two_classes() -> None:
     assert np.allclose(answers["probabilities"][:, 1:], 1 / (1 + np.exp(-score)), atol=1e-6)
 
 
+def weight(model: Any, name: str, values: Any) -> None:
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(values), name))
+
+
+def check_probabilities(model: Any, expected: np.ndarray) -> Any:
+    """Publish what a model answers as it is, with logits whose softmax it is."""
+    standard = standardize(model)
+    onnx.checker.check_model(standard, full_check=True)
+    answers = run(standard)
+    assert np.allclose(answers["probabilities"], expected, atol=1e-6)
+    assert np.allclose(as_probabilities(answers["logits"]), expected, atol=1e-6)
+    return standard
+
+
+def as_probabilities(logits: np.ndarray) -> np.ndarray:
+    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+def test_the_mean_of_two_softmaxes_gets_no_third() -> None:
+    tail = [
+        softmax("product", "chances"),
+        helper.make_node("Neg", ["product"], ["negative"]),
+        softmax("negative", "others"),
+        helper.make_node("Mean", ["chances", "others"], ["answer"]),
+    ]
+    logits = expected_logits()
+    model = make_model(tail, ["answer"])
+    model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 3
+    check_probabilities(model, (as_probabilities(logits) + as_probabilities(-logits)) / 2)
+
+
+def test_a_softmax_that_is_only_reshaped_keeps_its_own_logits() -> None:
+    """A fully convolutional classifier ends in a softmax and Flatten."""
+    tail = [
+        helper.make_node("Reshape", ["product", "map"], ["shaped"]),
+        softmax("shaped", "chances"),
+        helper.make_node("Flatten", ["chances"], ["answer"]),
+    ]
+    model = make_model(tail, ["answer"])
+    weight(model, "map", np.array([-1, 1, 1, 3], np.int64))
+    check(model)
+
+
+def test_probabilities_that_are_nothing_have_finite_logits() -> None:
+    tail = [
+        helper.make_node("Mul", ["product", "thousand"], ["sharp"]),
+        softmax("sharp", "chances"),
+        helper.make_node("Mean", ["chances", "chances"], ["answer"]),
+    ]
+    model = make_model(tail, ["answer"])
+    weight(model, "thousand", np.float32(1000))
+    standard = check_probabilities(
+        model, as_probabilities(1000 * (expected_logits() - expected_logits().max(1)[:, None]))
+    )
+    assert np.isfinite(run(standard)["logits"]).all()
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        [
+            helper.make_node("Sigmoid", ["product"], ["chances"]),
+            helper.make_node("Concat", ["chances", "chances"], ["answer"], axis=1),
+        ],
+        [
+            helper.make_node("Sigmoid", ["product"], ["chances"]),
+            helper.make_node("Mul", ["chances", "hundred"], ["answer"]),
+        ],
+        [softmax("product", "chances"), helper.make_node("Add", ["chances", "chances"], ["answer"])],
+        [softmax("product", "chances"), helper.make_node("Mul", ["chances", "hundred"], ["answer"])],
+        [softmax("product", "chances"), helper.make_node("Concat", ["chances", "chances"], ["answer"], axis=1)],
+        [helper.make_node("Clip", ["product", "least", "most"], ["answer"])],
+    ],
+)
+def test_finished_scores_that_are_no_distribution_are_refused(tail: list[Any]) -> None:
+    model = make_model(tail, ["answer"])
+    for name, value in (("hundred", 100), ("least", 0), ("most", 1)):
+        weight(model, name, np.float32(value))
+    with pytest.raises(CannotExport, match="no distribution"):
+        standardize(model)
+
+
+def test_a_swish_is_no_finished_score() -> None:
+    tail = [
+        helper.make_node("Sigmoid", ["product"], ["gate"]),
+        helper.make_node("Mul", ["product", "gate"], ["answer"]),
+    ]
+    logits = run(standardize(make_model(tail, ["answer"])))["logits"]
+    assert np.allclose(logits, expected_logits() / (1 + np.exp(-expected_logits())), atol=1e-6)
+
+
+def test_the_logarithm_of_a_softmax_is_logits() -> None:
+    tail = [softmax("product", "chances"), helper.make_node("Log", ["chances"], ["answer"])]
+    answers = run(standardize(make_model(tail, ["answer"])))
+    assert np.allclose(answers["logits"], np.log(as_probabilities(expected_logits())), atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["Sigmoid", "HardSigmoid"])
 def test_independent_scores_are_refused(kind: str) -> None:
     with pytest.raises(CannotExport, match=kind):

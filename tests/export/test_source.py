@@ -166,6 +166,15 @@ def test_a_sigmoid_is_not_a_choice_between_labels(keras: Any, tmp_path: Path) ->
     refused(lambda: open_source(str(tmp_path / "m.keras"), tmp_path), CannotExport, "Sigmoid", "softmax")
 
 
+def test_several_sigmoids_side_by_side_are_no_choice_between_labels(keras: Any, tmp_path: Path) -> None:
+    layers = keras.layers
+    image = layers.Input((4, 4, 1))
+    flat = layers.Flatten()(image)
+    heads = [layers.Dense(1, "sigmoid")(flat) for _ in range(3)]
+    keras.Model(image, layers.Concatenate()(heads)).save(tmp_path / "m.keras")
+    refused(lambda: open_source(str(tmp_path / "m.keras"), tmp_path), CannotExport, "Concat", "no distribution")
+
+
 def test_one_output_column(keras: Any, tmp_path: Path) -> None:
     layers = keras.layers
     keras.Sequential([layers.Input((4, 4, 1)), layers.Flatten(), layers.Dense(1)]).save(tmp_path / "m.keras")

@@ -12,14 +12,17 @@ import time
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 from export.compare import compare, prepare_contest
 from export.conversion import convert_source
 from export.convert import DEFAULT_OPSET, OPSETS
 from export.exporting import choose_inputs
+from export.inputs import image_shape, noise_inputs
 from export.parity import ParityReport
-from export.source import open_source
+from export.runtimes import OnnxRuntime
+from export.source import open_source, trace_keras_model
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -37,6 +40,8 @@ SMALL = (
     "custom_layer",
     "digits",
     "dilated",
+    "ensemble",
+    "fully_convolutional",
     "group_normalization",
     "grouped_convolution",
     "inception",
@@ -131,6 +136,17 @@ def test_a_large_model_is_exported_and_agrees(
 def test_the_oldest_and_the_newest_operator_set_agree(zoo: ModuleType, tmp_path: Path, name: str, opset: int) -> None:
     report, _ = export_and_compare(zoo, name, 0, tmp_path, opset)
     assert report.verdict == "agree", report.summary
+
+
+@pytest.mark.parametrize("name", ["ensemble", "fully_convolutional"])
+def test_probabilities_that_no_last_softmax_makes_are_published_as_they_are(
+    zoo: ModuleType, tmp_path: Path, name: str
+) -> None:
+    model = zoo.build(getattr(zoo, name), 0)
+    converted = convert_source(trace_keras_model(name, model, tmp_path))
+    images = noise_inputs(image_shape(converted.model)).images
+    published = OnnxRuntime(converted.data).answer(images).probabilities
+    assert np.allclose(published, model.predict(images, verbose=0), rtol=0, atol=1e-6)
 
 
 def test_the_digits_network_becomes_eighteen_nodes(zoo: ModuleType, tmp_path: Path) -> None:

@@ -37,6 +37,19 @@ def yes_or_no() -> keras.Model:
     return keras.Model(image, layers.Dense(1, activation="sigmoid")(x))
 
 
+def ensemble() -> keras.Model:
+    """The mean of finished probabilities."""
+    image = layers.Input((12, 12, 1))
+    heads = [layers.Dense(4, activation="softmax")(layers.Flatten()(image)) for _ in range(2)]
+    return keras.Model(image, layers.Average()(heads))
+
+
+def fully_convolutional() -> keras.Model:
+    """A softmax over a map of one place, flattened last."""
+    image = layers.Input((12, 12, 1))
+    return keras.Model(image, layers.Flatten()(layers.Conv2D(4, 12, activation="softmax")(image)))
+
+
 def batch_normalization() -> keras.Model:
     image = layers.Input((32, 32, 3))
     x = conv_norm_relu(image, 16)
@@ -292,6 +305,8 @@ SMALL = (
     custom_layer,
     digits,
     dilated,
+    ensemble,
+    fully_convolutional,
     group_normalization,
     grouped_convolution,
     inception,

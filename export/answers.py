@@ -1,0 +1,47 @@
+"""What the numbers that a model answers with are: probabilities already, or scores that a softmax is still due to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.parity import PROBABILITY_LIMIT
+
+SEED = 20261122
+OPEN_SIDES = (32, 64, 128, 256)
+"""Heights and widths that we try where the model leaves them open; a deep one has nothing left of a small image."""
+PROBES = 2
+PROBE_LEVELS = (1.0, 255.0, -255.0)
+"""Brightest levels of the probes: far from what a model was made for, raw scores leave [0, 1]."""
+PROBABILITY_FLOOR = 2.0**-100
+"""Smaller probabilities count as this, so that their logarithm is finite; exact in float32, and no denormal."""
+
+
+def noise_images(shape: tuple[int, ...], count: int) -> NDArray[np.float32]:
+    """Make seeded uniform noise in [0, 1); (count, H, W, C)."""
+    return np.random.default_rng(SEED).random((count, *shape), dtype=np.float32)
+
+
+def probe_images(sides: Sequence[int | None]) -> NDArray[np.float32]:
+    """Make noise at several levels, (N, H, W, C), for a model of (H, W, C); None or 0 stands for an open side."""
+    noise = noise_images(tuple(side or OPEN_SIDES[-1] for side in sides), PROBES)
+    return np.concatenate([noise * np.float32(level) for level in PROBE_LEVELS])
+
+
+def is_distribution(answers: NDArray[Any]) -> bool:
+    """Say whether every row of (N, classes) is a distribution over classes; rows that are no numbers do not count."""
+    return are_fractions(answers) and bool((np.abs(finite_rows(answers).sum(axis=1) - 1) <= PROBABILITY_LIMIT).all())
+
+
+def are_fractions(answers: NDArray[Any]) -> bool:
+    """Say whether all of (N, classes) lies in [0, 1]; rows that are no numbers do not count."""
+    rows = finite_rows(answers)
+    return bool(rows.size and rows.min() >= 0 and rows.max() <= 1 + PROBABILITY_LIMIT)
+
+
+def finite_rows(answers: NDArray[Any]) -> NDArray[np.float64]:
+    """Leave out rows with infinity or not-a-number; (N, classes) float64."""
+    return np.asarray(answers[np.isfinite(answers).all(axis=1)], np.float64)
