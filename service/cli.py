@@ -17,7 +17,7 @@ import click
 import msgspec
 
 from service.errors import LiveDigitError
-from service.process import begin_start
+from service.process import begin_start, ignore_hangup
 from service.settings import (
     Settings,
     flag_name,
@@ -141,6 +141,7 @@ def serve(print_config: bool, **options: Any) -> None:
     if print_config:
         click.echo(msgspec.json.format(msgspec.json.encode(without_secrets(settings)), indent=2))
         return
+    ignore_hangup()
     begin_start()
     from service.server import serve as run
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -41,6 +42,15 @@ def begin_start() -> None:
         sys.meta_path.insert(0, PutOff)
     # Looking for garbage again and again among what is being imported takes a tenth of the time and finds none.
     gc.disable()
+
+
+def ignore_hangup() -> None:
+    """Let SIGHUP pass while the process starts, which reads the newest version anyway.
+
+    Its default is to end the process. The server and the supervisor put their own handlers in place later.
+    """
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def end_start() -> None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from service.errors import LiveDigitError
-from service.process import begin_start
+from service.process import begin_start, ignore_hangup
 from service.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def start_worker() -> Litestar:
     One of the first workers leaves it to its supervisor to say why, and with it the others end. A later one replaces
     a worker that has died while the others serve, so it says so itself, and its own replacement tries again.
     """
+    ignore_hangup()
     try:
         return start_app(load_settings(), is_replacement=REPLACEMENT in os.environ)
     except Exception as error:

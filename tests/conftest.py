@@ -114,17 +114,27 @@ def drawings() -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def start_server() -> Iterator[Callable[..., RunningServer]]:
-    """Start servers that end with the test."""
+def begin_server() -> Iterator[Callable[..., RunningServer]]:
+    """Begin to start servers that end with the test."""
     servers: list[RunningServer] = []
 
-    def start(*arguments: str, environment: dict[str, str] | None = None) -> RunningServer:
+    def begin(*arguments: str, environment: dict[str, str] | None = None) -> RunningServer:
         servers.append(RunningServer(*arguments, environment=environment))
-        return servers[-1].wait_until_answering()
+        return servers[-1]
 
-    yield start
+    yield begin
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def start_server(begin_server: Callable[..., RunningServer]) -> Callable[..., RunningServer]:
+    """Start servers, which answer by then and end with the test."""
+
+    def start(*arguments: str, environment: dict[str, str] | None = None) -> RunningServer:
+        return begin_server(*arguments, environment=environment).wait_until_answering()
+
+    return start
 
 
 @pytest.fixture(scope="session")

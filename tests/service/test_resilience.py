@@ -200,6 +200,36 @@ def test_sighup_swaps_the_model_in_every_worker_and_restarts_none(start_server, 
     assert server.output.count("Started server process") == 2
 
 
+def is_loading(pid: int) -> bool:
+    """Tell whether a process has begun to load what it serves with."""
+    return "onnxruntime" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sighup_while_a_process_starts_does_not_end_it(begin_server, workers):
+    server = begin_server("--workers", str(workers))
+
+    def loading() -> list[int]:
+        pid = server.process.pid
+        return [process for process in (children(pid) if workers > 1 else [pid]) if is_loading(process)]
+
+    wait_until(lambda: len(loading()) == workers)
+    hung_up = [server.process.pid, *loading()]
+
+    def is_done() -> bool:
+        for pid in hung_up:
+            os.kill(pid, signal.SIGHUP)
+        return server.output.count("Application startup complete") == workers
+
+    wait_until(is_done)
+    assert server.output.count("Started server process") == workers
+    assert server.stop() == 0
+
+
 def test_a_worker_is_replaced_even_where_the_newest_version_is_broken(start_server, models_dir):
     """What the others refused while they served must not keep a newcomer from joining them."""
     server = start_server("--workers", "2", "--models-dir", str(models_dir))
