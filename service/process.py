@@ -1,9 +1,10 @@
-"""How a process that serves starts soon and stays lean."""
+"""How a process that serves starts soon, stays lean, and does not outlive who looks after it."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
+import multiprocessing
 import os
 import signal
 import sys
@@ -19,6 +20,8 @@ M_ARENA_MAX = -8
 """As `malloc.h` has it."""
 MADV_DONTNEED = 4
 """As Linux's `mman.h` has it."""
+PR_SET_PDEATHSIG = 1
+"""As Linux's `prctl.h` has it."""
 READ_AND_EXECUTE = "r-xp"
 """Of a mapping that is nobody else's and not written to: code."""
 SWITCH_INTERVAL_S = 0.0005
@@ -51,6 +54,17 @@ def ignore_hangup() -> None:
     """
     if sys.platform != "win32":
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def follow_parent() -> None:
+    """Have this process told to stop, as by SIGTERM, when the one that has spawned it ends, or has ended already.
+
+    Linux alone does so; it means the thread that spawned, which is the supervisor's main thread.
+    """
+    call_c("prctl", PR_SET_PDEATHSIG, signal.SIGTERM)
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        signal.raise_signal(signal.SIGTERM)
 
 
 def end_start() -> None:

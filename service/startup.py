@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from service.errors import LiveDigitError
-from service.process import begin_start, ignore_hangup
+from service.process import begin_start, follow_parent, ignore_hangup
 from service.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def start_worker() -> Litestar:
     a worker that has died while the others serve, so it says so itself, and its own replacement tries again.
     """
     ignore_hangup()
+    follow_parent()
     try:
         return start_app(load_settings(), is_replacement=REPLACEMENT in os.environ)
     except Exception as error:

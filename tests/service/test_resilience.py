@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -252,6 +253,45 @@ def test_a_worker_that_ends_while_it_is_asked_how_it_is_is_replaced_at_once(star
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: server.output.count("Application startup complete") == 3, WORKER_TIMEOUT_S / 2)
     assert server.stop() == 0
+
+
+def test_workers_end_when_their_supervisor_is_killed(start_server, tmp_path):
+    server = start_server("--workers", "2", environment={"TMPDIR": str(tmp_path)})
+    wait_until(lambda: server.output.count("Application startup complete") == 2)
+    workers = [int(pid) for pid in re.findall(r"Started server process \[(\d+)\]", server.output)]
+    server.process.kill()
+    try:
+        wait_until(lambda: server.output.count("Finished server process") == 2)
+        with socket.create_server(("127.0.0.1", server.port)):
+            pass
+    finally:
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+ORPHAN = """
+import multiprocessing, os, signal
+from service.process import follow_parent
+
+def follow_too_late():
+    multiprocessing.parent_process().join()
+    signal.signal(signal.SIGTERM, lambda *_: print("told to stop"))
+    follow_parent()
+
+if __name__ == "__main__":
+    multiprocessing.get_context("spawn").Process(target=follow_too_late).start()
+    os._exit(0)
+"""
+
+
+def test_a_worker_that_looks_after_its_supervisor_has_ended_ends_too(repo_root, tmp_path):
+    """The kernel tells it only of what happens from then on."""
+    (tmp_path / "orphan.py").write_text(ORPHAN)
+    command = [sys.executable, str(tmp_path / "orphan.py")]
+    environment = {**os.environ, "PYTHONPATH": str(repo_root)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    assert done.stdout == "told to stop\n", done.stderr
 
 
 def test_workers_that_cannot_start_end_the_server_with_the_reason(repo_root, tmp_path):
