@@ -5,6 +5,10 @@ first headers (seen with 0.54), so that a few hundred silent connections could h
 
 It is more patient in one thing: uvicorn stops by closing every connection that waits for no answer, which resets one
 whose next request has arrived but was not read yet, or was read in part (seen with 0.54). Those are answered first.
+
+And it ignores an offer to change protocols, as RFC 9110 7.8 has it. llhttp takes what follows the head of such a
+request for the other protocol, and uvicorn, which stays with HTTP/1.1, for the next request (seen with 0.54): the body
+of every POST of Java's HTTP client, which offers HTTP/2, was lost, and a body could hold a request.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import select
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -39,9 +44,44 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read, and start waiting for the rest of a head that has not come whole, as nearly all do."""
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            words = "Invalid HTTP request received."
+            self.logger.warning(words)
+            self.send_400_response(words)
+            return
         if self._is_reading_head:
             self._expect_headers()
+
+    def _parse(self, data: bytes) -> None:
+        """Parse what has come. Raises `HttpParserError`."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as offer:
+                (end_of_head,) = offer.args
+                rest = rest[end_of_head:]
+                self._parse_head_without_offer()
+            else:
+                return
+
+    def _parse_head_without_offer(self) -> None:
+        """Parse the head that has just been read once more, without the offer to change protocols.
+
+        Raises `HttpParserError`, also for CONNECT, which asks for a tunnel and has no body.
+        """
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError("there is no tunnel")
+        lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
+        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        # As uvicorn has it: a request whose connection is to be closed is answered also where something follows it.
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
 
     def on_message_begin(self) -> None:
         """Note that a head has begun."""
@@ -49,12 +89,19 @@ class ImpatientProtocol(HttpToolsProtocol):
         self._is_reading_head = True
 
     def on_headers_complete(self) -> None:
-        """Stop waiting."""
+        """Stop waiting, and have the request answered unless its head is to be parsed once more."""
+        if self.parser.should_upgrade():
+            return
         self._stop_expecting()
         self._is_reading_head = False
         super().on_headers_complete()
         if self._is_last:
             self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        """Note the end of the request, which is not that of a head to be parsed once more."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def shutdown(self) -> None:
         """Close, or answer the request that has arrived and close then."""

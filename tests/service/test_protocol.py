@@ -1,0 +1,139 @@
+"""What reaches the application of what a client sends, however it is cut into segments."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from uvicorn.server import ServerState
+
+from service.protocol import ImpatientProtocol, ServiceConfig
+
+TIMEOUT_S = 30
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+"""As Java's HTTP client and `curl --http2` send it."""
+NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class Wire(asyncio.Transport):
+    """A connection that keeps what is sent on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent = b""
+        self.is_closed = False
+
+    def write(self, data: Any) -> None:
+        self.sent += data
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+async def tell_what_was_asked(scope: Any, receive: Any, send: Any) -> None:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message["body"], message["more_body"]
+    told = b"<%s %s %s>" % (scope["method"].encode(), scope["path"].encode(), body)
+    headers = [(b"content-length", b"%d" % len(told))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": told})
+
+
+def exchange(segments: Sequence[bytes]) -> Wire:
+    """Let a connection receive segments, until it is closed."""
+
+    async def main() -> Wire:
+        config = ServiceConfig(tell_what_was_asked, header_timeout_s=TIMEOUT_S, log_config=None, lifespan="off")
+        connection, wire = ImpatientProtocol(config, ServerState(), {}), Wire()
+        connection.connection_made(wire)
+        for segment in segments:
+            if not wire.is_closed:
+                connection.data_received(segment)
+            # Let the application run until it waits for more.
+            for _ in range(10):
+                await asyncio.sleep(0)
+        connection.connection_lost(None)
+        return wire
+
+    return asyncio.run(main())
+
+
+def answers(wire: Wire) -> list[bytes]:
+    """What the application was asked; each answer is one of its own."""
+    told = re.findall(rb"<(.*?)>", wire.sent, re.DOTALL)
+    assert wire.sent.count(b"HTTP/1.1 ") == len(told), wire.sent
+    return told
+
+
+def cut(whole: bytes, size: int) -> list[bytes]:
+    return [whole[start : start + size] for start in range(0, len(whole), size)]
+
+
+BODIES = {
+    "counted": b"Content-Length: 5\r\n\r\n7 8 9",
+    "chunked": b"Transfer-Encoding: chunked\r\n\r\n2\r\n7 \r\n3\r\n8 9\r\n0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("size", [10_000, 100, 1])
+@pytest.mark.parametrize("framed", BODIES.values(), ids=BODIES)
+def test_an_offer_to_change_protocols_is_ignored_and_the_body_read(framed, size, caplog):
+    first = b"POST /first HTTP/1.1\r\nHost: a\r\n" + OFFER + framed
+    assert answers(exchange(cut(first + NEXT, size))) == [b"POST /first 7 8 9", b"GET /next "]
+    assert answers(exchange([*cut(first, size), *cut(first, size)])) == [b"POST /first 7 8 9"] * 2
+    assert not caplog.messages
+
+
+def test_a_body_that_comes_after_its_head_is_read():
+    head, body = b"POST /first HTTP/1.1\r\nHost: a\r\n" + OFFER + b"Content-Length: 5\r\n\r\n", b"7 8 9"
+    assert answers(exchange([head, body, NEXT])) == [b"POST /first 7 8 9", b"GET /next "]
+
+
+@pytest.mark.parametrize("size", [10_000, 1])
+def test_a_request_inside_the_body_of_an_offer_is_not_answered(size):
+    head = b"POST /first HTTP/1.1\r\nHost: a\r\n" + OFFER + b"Content-Length: %d\r\n\r\n" % len(NEXT)
+    assert answers(exchange(cut(head + NEXT, size))) == [b"POST /first " + NEXT]
+
+
+def test_what_an_offer_asks_of_its_connection_holds(caplog):
+    request = b"GET /first HTTP/1.%d\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade, %s\r\n\r\n"
+    for last in (request % (1, b"close"), request % (0, b"te")):
+        wire = exchange([last + NEXT])
+        assert answers(wire) == [b"GET /first "]
+        assert wire.is_closed
+    assert not caplog.messages
+
+
+def test_there_is_no_tunnel():
+    wire = exchange([b"CONNECT /first HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(NEXT) + NEXT])
+    assert wire.sent.startswith(b"HTTP/1.1 400 ")
+    assert wire.sent.count(b"HTTP/1.1 ") == 1
+    assert wire.is_closed
+
+
+@pytest.mark.parametrize(("path", "status"), [("/health", b"200"), ("/predict", b"405"), ("/nowhere", b"404")])
+def test_a_request_for_a_websocket_gets_an_ordinary_answer(server, path, status):
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT_S) as connection:
+        connection.sendall(request.encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert "WebSocket" not in server.output
