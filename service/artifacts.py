@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import shutil
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -89,9 +90,17 @@ def previous_version(models_dir: Path, name: str) -> int:
 
 
 def superseded_versions(models_dir: Path, name: str, keep: int) -> list[int]:
-    """List what may go: all but the highest `keep` and the served one. Raises `ModelNotFound`."""
+    """List what may go: what is below the highest `keep` that pass every check, but for the one to serve.
+
+    Raises `ModelNotFound`, or `ArtifactError` where the one to serve does not pass: a server may need any other then.
+    """
     served = choose_version(models_dir, name)
-    return [version for version in list_versions(models_dir / name)[:-keep] if version != served]
+    if fault := find_fault(models_dir / name / str(served)):
+        raise ArtifactError(f"version {served} is the one to serve and fails a check, so nothing is deleted: {fault}")
+    versions = list_versions(models_dir / name)
+    sound = (version for version in reversed(versions) if not find_fault(models_dir / name / str(version)))
+    lowest_kept = next(islice(sound, keep - 1, None), 0)
+    return [version for version in versions if version < lowest_kept and version != served]
 
 
 def delete_version(models_dir: Path, name: str, version: int) -> None:
@@ -101,6 +110,15 @@ def delete_version(models_dir: Path, name: str, version: int) -> None:
         shutil.rmtree(folder.rename(folder.with_name(f".deleted-{version}")))
     except OSError as error:
         raise ArtifactError(f"{folder}: {error.strerror}") from error
+
+
+def find_fault(folder: Path) -> str:
+    """Say why a version cannot be served; empty where it passes every check."""
+    try:
+        load_classifier(folder)
+    except ArtifactError as error:
+        return str(error)
+    return ""
 
 
 def load_classifier(folder: Path) -> Classifier:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import msgspec
 
 from service.cli import given_settings, settings_options
+from service.errors import LiveDigitError
 from service.settings import models_folder
-
-if TYPE_CHECKING:
-    from service.contract import Manifest
 
 
 @click.group()
@@ -23,21 +22,16 @@ def models() -> None:
 @models.command("list")
 @click.option("--json", "as_json", is_flag=True, help="A JSON array.")
 def list_models(as_json: bool, **options: Any) -> None:
-    """List every version with its figures and its parity verdict."""
-    from service.artifacts import MANIFEST, choose_version, read_document
-    from service.contract import Manifest
+    """Check every version, and list it with its figures and its parity verdict, or with what is wrong with it."""
     from service.versions import list_versions
 
     folder = models_folder(given_settings(options))
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
-    rows = [
-        describe_version(
-            read_document(folder / name / str(version) / MANIFEST, Manifest),
-            served=version == choose_version(folder, name),
-        )
-        for name in names
-        for version in list_versions(folder / name)
-    ]
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        if versions := list_versions(folder / name):
+            served = version_to_serve(folder, name)
+            rows += [describe_version(folder / name, version, version == served) for version in versions]
     if as_json:
         click.echo(msgspec.json.encode(rows))
     else:
@@ -47,12 +41,27 @@ def list_models(as_json: bool, **options: Any) -> None:
 settings_options("models_dir")(list_models)
 
 
-def describe_version(manifest: Manifest, served: bool) -> dict[str, Any]:
-    """Collect what one wants to know of a version."""
-    return {
-        "name": manifest.name,
-        "version": manifest.version,
-        "served": served,
+def version_to_serve(folder: Path, name: str) -> int:
+    """Give the number of the version to serve; 0 where there is no such version, and why on stderr."""
+    from service.artifacts import choose_version
+
+    try:
+        return choose_version(folder, name)
+    except LiveDigitError as error:
+        click.echo(error, err=True)
+        return 0
+
+
+def describe_version(folder: Path, version: int, is_chosen: bool) -> dict[str, Any]:
+    """Collect what one wants to know of a version; one that fails a check is never served."""
+    from service.artifacts import load_classifier
+
+    row = {"name": folder.name, "version": version, "served": is_chosen, "fault": ""}
+    try:
+        manifest = load_classifier(folder / str(version)).manifest
+    except LiveDigitError as error:
+        return row | {"served": False, "created": "", "sha256": "", "parity": "", "metrics": {}, "fault": str(error)}
+    return row | {
         "created": manifest.created,
         "sha256": manifest.model.sha256,
         "parity": manifest.parity.verdict,
@@ -61,7 +70,7 @@ def describe_version(manifest: Manifest, served: bool) -> dict[str, Any]:
 
 
 def print_versions(rows: list[dict[str, Any]]) -> None:
-    """Print a table."""
+    """Print a table, and below it what is wrong with broken versions."""
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -78,10 +87,13 @@ def print_versions(rows: list[dict[str, Any]]) -> None:
             "yes" if row["served"] else "",
             row["created"][:10],
             row["sha256"][:12],
-            row["parity"],
+            "broken" if row["fault"] else row["parity"],
             "\n".join(accuracies),
         )
     Console().print(table)
+    for row in rows:
+        if row["fault"]:
+            click.echo(f"{row['name']} {row['version']}: {row['fault']}")
 
 
 @models.command("check")
@@ -90,7 +102,8 @@ def check_model(folder: Path) -> None:
     """Check a published version: hashes, schema, graph, golden examples."""
     from service.artifacts import load_classifier
 
-    manifest = load_classifier(folder.resolve()).manifest
+    # The path's own last names are the model's and the version's, wherever a link leads.
+    manifest = load_classifier(Path(os.path.abspath(folder))).manifest  # noqa: PTH100
     reference = "this variant did when it was published" if manifest.variant else "TensorFlow did"
     click.echo(
         f"{manifest.name} {manifest.version}: intact, and {manifest.golden.examples} golden examples answered as "
@@ -131,10 +144,15 @@ def rollback(**options: Any) -> None:
 
 
 @models.command("prune")
-@click.option("--keep", type=click.IntRange(min=1), required=True, help="How many of the highest versions to keep.")
+@click.option(
+    "--keep", type=click.IntRange(min=1), required=True, help="How many of the highest sound versions to keep."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(keep: int, yes: bool, **options: Any) -> None:
-    """Delete all but the highest versions; the served one always stays."""
+    """Delete what is below the highest versions that pass every check.
+
+    The version to serve always stays, and where it fails a check, nothing is deleted.
+    """
     from service.artifacts import delete_version, superseded_versions
 
     folder, name = model_location(options)

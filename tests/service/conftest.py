@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,30 @@ def models_dir(tmp_path: Path, published: Path) -> Path:
     """A folder of models of one's own, to spoil."""
     shutil.copytree(published, tmp_path / "models/digits/1")
     return tmp_path / "models"
+
+
+@pytest.fixture
+def publish(models_dir: Path) -> Callable[[int], Path]:
+    """Publish version 1 once more under another number, whole at once as `livedigit export` does."""
+
+    def published_as(version: int) -> Path:
+        temporary = models_dir / "digits" / f".publishing-{version}"
+        shutil.copytree(models_dir / "digits/1", temporary)
+        manifest = json.loads((temporary / "manifest.json").read_text())
+        (temporary / "manifest.json").write_text(json.dumps({**manifest, "version": version}))
+        return temporary.rename(models_dir / "digits" / str(version))
+
+    return published_as
+
+
+@pytest.fixture(scope="session")
+def spoil() -> Callable[[Path], None]:
+    """Damage a version's model."""
+
+    def spoilt(version: Path) -> None:
+        (version / "model.onnx").write_bytes(b"spoilt")
+
+    return spoilt
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 from pathlib import Path
@@ -16,19 +15,6 @@ from service.models import ModelStore
 from service.settings import Settings
 
 
-def publish(models_dir: Path, version: int) -> Path:
-    """Publish the committed model once more under another number, whole at once as `livedigit export` does."""
-    temporary = models_dir / "digits" / f".publishing-{version}"
-    shutil.copytree(models_dir / "digits/1", temporary)
-    manifest = json.loads((temporary / "manifest.json").read_text())
-    (temporary / "manifest.json").write_text(json.dumps({**manifest, "version": version}))
-    return temporary.rename(models_dir / "digits" / str(version))
-
-
-def spoil(version: Path) -> None:
-    (version / "model.onnx").write_bytes(b"spoilt")
-
-
 def store(models_dir: Path, **settings: int) -> ModelStore:
     made = ModelStore(Settings(models_dir=str(models_dir), **settings))
     made.report_to(Metrics())
@@ -40,18 +26,18 @@ def served(models: ModelStore) -> int:
     return models.serving().manifest.version
 
 
-def test_a_new_version_is_served_and_the_old_one_stays_loaded(models_dir):
+def test_a_new_version_is_served_and_the_old_one_stays_loaded(models_dir, publish):
     models = store(models_dir)
     assert not models.refresh()
-    publish(models_dir, 2)
+    publish(2)
     assert models.refresh()
     assert served(models) == 2
     assert models.version("1").manifest.version == 1
 
 
-def test_a_spoilt_new_version_is_refused_and_the_old_one_goes_on(models_dir, caplog):
+def test_a_spoilt_new_version_is_refused_and_the_old_one_goes_on(models_dir, caplog, publish, spoil):
     models = store(models_dir)
-    spoil(publish(models_dir, 2))
+    spoil(publish(2))
     for _ in range(3):
         assert not models.refresh()
     assert served(models) == 1
@@ -60,9 +46,9 @@ def test_a_spoilt_new_version_is_refused_and_the_old_one_goes_on(models_dir, cap
     assert caplog.text.count("version 2 is refused") == 1
 
 
-def test_a_mended_version_is_taken_after_all(models_dir):
+def test_a_mended_version_is_taken_after_all(models_dir, publish, spoil):
     models = store(models_dir)
-    version = publish(models_dir, 2)
+    version = publish(2)
     good = (version / "model.onnx").read_bytes()
     spoil(version)
     assert not models.refresh()
@@ -71,8 +57,8 @@ def test_a_mended_version_is_taken_after_all(models_dir):
     assert [(state.version, state.reason) for state in models.index()] == [(1, ""), (2, "")]
 
 
-def test_a_pin_takes_effect_while_serving_and_so_does_its_end(models_dir):
-    publish(models_dir, 2)
+def test_a_pin_takes_effect_while_serving_and_so_does_its_end(models_dir, publish):
+    publish(2)
     models = store(models_dir)
     (models_dir / "digits/pinned").write_text("1")
     assert models.refresh()
@@ -82,24 +68,24 @@ def test_a_pin_takes_effect_while_serving_and_so_does_its_end(models_dir):
     assert served(models) == 2
 
 
-def test_only_as_many_versions_stay_in_memory_as_the_settings_say(models_dir):
+def test_only_as_many_versions_stay_in_memory_as_the_settings_say(models_dir, publish):
     models = store(models_dir, loaded_versions=2)
     for version in range(2, 6):
-        publish(models_dir, version)
+        publish(version)
         assert models.refresh()
     assert sorted(models.loaded) == [4, 5]
 
 
-def test_a_start_loads_the_served_version_and_the_highest_others(models_dir):
+def test_a_start_loads_the_served_version_and_the_highest_others(models_dir, publish, spoil):
     for version in (2, 3, 4):
-        publish(models_dir, version)
+        publish(version)
     spoil(models_dir / "digits/3")
     models = store(models_dir, model_version=1, loaded_versions=3)
     assert served(models) == 1
     assert sorted(models.loaded) == [1, 2, 4]
 
 
-def test_a_spoilt_version_is_not_started_with(models_dir):
+def test_a_spoilt_version_is_not_started_with(models_dir, spoil):
     spoil(models_dir / "digits/1")
     with pytest.raises(ArtifactError, match="sha256"):
         store(models_dir)
@@ -134,23 +120,23 @@ def wait_for_version(url: str, version: int) -> None:
     pytest.fail(f"version {version} is not served")
 
 
-def test_a_running_server_swaps_by_itself(start_server, models_dir):
+def test_a_running_server_swaps_by_itself(start_server, models_dir, publish):
     server = start_server("--models-dir", str(models_dir), "--model-poll-s", "0.05")
-    publish(models_dir, 2)
+    publish(2)
     wait_for_version(server.url, 2)
     assert httpx.get(f"{server.url}/v2/models/digits/versions/1/ready").status_code == 200
 
 
-def test_a_running_server_swaps_on_sighup(start_server, models_dir):
+def test_a_running_server_swaps_on_sighup(start_server, models_dir, publish):
     server = start_server("--models-dir", str(models_dir))
-    publish(models_dir, 2)
+    publish(2)
     server.process.send_signal(signal.SIGHUP)
     wait_for_version(server.url, 2)
 
 
-def test_a_replacement_makes_do_with_the_highest_version_that_passes(models_dir):
+def test_a_replacement_makes_do_with_the_highest_version_that_passes(models_dir, publish, spoil):
     for version in (2, 3):
-        publish(models_dir, version)
+        publish(version)
     spoil(models_dir / "digits/3")
     models = ModelStore(Settings(models_dir=str(models_dir)))
     with pytest.raises(ArtifactError):
@@ -161,14 +147,14 @@ def test_a_replacement_makes_do_with_the_highest_version_that_passes(models_dir)
     assert "sha256" in models.index()[-1].reason
 
 
-def test_a_replacement_does_not_serve_another_version_than_the_one_named(models_dir):
-    publish(models_dir, 2)
+def test_a_replacement_does_not_serve_another_version_than_the_one_named(models_dir, publish, spoil):
+    publish(2)
     spoil(models_dir / "digits/2")
     with pytest.raises(ArtifactError):
         ModelStore(Settings(models_dir=str(models_dir), model_version=2)).load(or_another=True)
 
 
-def test_a_replacement_needs_some_version_that_passes(models_dir):
+def test_a_replacement_needs_some_version_that_passes(models_dir, spoil):
     spoil(models_dir / "digits/1")
     with pytest.raises(ArtifactError, match="no version"):
         ModelStore(Settings(models_dir=str(models_dir))).load(or_another=True)
