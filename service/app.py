@@ -7,14 +7,13 @@ from http import HTTPStatus
 from typing import Any
 
 from litestar import Litestar, Request, Response
-from litestar.config.allowed_hosts import AllowedHostsConfig
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException, InternalServerException
 from litestar.middleware.rate_limit import RateLimitConfig
-from litestar.types import Middleware
+from litestar.types import Guard, Middleware
 
-from service.access import require_key
+from service.access import require_host, require_key
 from service.corrections import open_corrections
 from service.errors import (
     ArtifactError,
@@ -22,6 +21,7 @@ from service.errors import (
     CorrectionNotKept,
     DeadlineExceeded,
     FeedbackUnwanted,
+    HostRefused,
     ImageError,
     InferenceFailure,
     InvalidTensor,
@@ -53,6 +53,7 @@ logger = logging.getLogger(__name__)
 STATUS: dict[type[LiveDigitError], HTTPStatus] = {
     ImageError: HTTPStatus.BAD_REQUEST,
     InvalidTensor: HTTPStatus.BAD_REQUEST,
+    HostRefused: HTTPStatus.BAD_REQUEST,
     UnknownModel: HTTPStatus.NOT_FOUND,
     FeedbackUnwanted: HTTPStatus.NOT_FOUND,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -96,9 +97,8 @@ def create_app(settings: Settings | None = None, models: ModelStore | None = Non
         logging_config=None,
         openapi_config=openapi_config(),
         plugins=tracing_plugins(settings),
-        guards=[require_key] if settings.api_keys else [],
+        guards=guards(settings),
         middleware=rate_limit(settings),
-        allowed_hosts=allowed_hosts(settings),
         cors_config=CORSConfig(allow_origins=list(settings.cors_origins)) if settings.cors_origins else None,
         request_max_body_size=settings.max_body_bytes,
         state=State({"service": service}),
@@ -133,11 +133,11 @@ def rate_limit(settings: Settings) -> list[Middleware]:
     return [config.middleware]
 
 
-def allowed_hosts(settings: Settings) -> AllowedHostsConfig | None:
-    """Refuse other host names; health checks come by address and are answered whatever they ask for."""
-    if not settings.allowed_hosts:
-        return None
-    return AllowedHostsConfig(allowed_hosts=list(settings.allowed_hosts), exclude=["/health"])
+def guards(settings: Settings) -> list[Guard]:
+    """Choose the checks of who may ask: none that the settings do not want."""
+    hosts: list[Guard] = [require_host] if settings.allowed_hosts else []
+    keys: list[Guard] = [require_key] if settings.api_keys else []
+    return hosts + keys
 
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:

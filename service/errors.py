@@ -10,6 +10,7 @@
     ├── InvalidTensor                             a tensor request that cannot be read or does not fit the model
     ├── UnsupportedEncoding                       a body compressed in a way that we do not undo
     ├── BodyTooLarge                              a body that grows past the limit when decompressed
+    ├── HostRefused                               a request names a host that the server does not answer for
     ├── UnknownModel                              a request names a model or version that is not loaded
     ├── ArtifactError               exit_code 4   a published model fails a check: integrity, schema or golden
     ├── ModelNotFound                             no version there, or not the pinned one
@@ -68,6 +69,10 @@ class UnsupportedEncoding(LiveDigitError):
 
 class BodyTooLarge(LiveDigitError):
     """A body grows past the limit when it is decompressed."""
+
+
+class HostRefused(LiveDigitError):
+    """A request names a host that the server does not answer for."""
 
 
 class UnknownModel(LiveDigitError):

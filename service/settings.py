@@ -16,6 +16,10 @@ PREFIX = "LIVEDIGIT_"
 BUNDLED = Path(__file__).parent / "bundled"
 """Where an installed package keeps the page and the models; a checkout reads them where they lie."""
 
+HOST = r"^(\*|((\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?)$"
+EXPECTED = {"allowed_hosts": "expected `example.com`, `*.example.com`, `[::1]`, any of them with `:PORT`, or `*`"}
+"""What to write, where msgspec would show a pattern that nobody can read."""
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One frozen value, made once at the start."""
@@ -66,7 +70,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Keys, comma-separated, one of which a client must send as a Bearer token; empty: none."),
     ] = ()
     allowed_hosts: Annotated[
-        tuple[str, ...], Meta(description="Host names, comma-separated, that may be asked for; empty: any.")
+        tuple[Annotated[str, Meta(pattern=HOST)], ...],
+        Meta(description="Host names, or `*.` and a domain, comma-separated, that may be asked for; empty: any."),
     ] = ()
     cors_origins: Annotated[
         tuple[str, ...],
@@ -121,7 +126,9 @@ def convert_value(name: str, value: object) -> Any:
     try:
         return msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(f"{flag_name(name)} ({variable_name(name)}) is {value!r}: {error}") from None
+        raise UsageError(
+            f"{flag_name(name)} ({variable_name(name)}) is {value!r}: {EXPECTED.get(name, error)}"
+        ) from None
 
 
 def without_secrets(settings: Settings) -> Settings:

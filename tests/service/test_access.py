@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from litestar.testing import TestClient
 
-from service.access import is_key
+from service.access import is_allowed_host, is_key
 from service.app import create_app
 from service.settings import Settings, load_settings, without_secrets
 
@@ -60,9 +60,42 @@ def test_keys_are_never_printed():
 
 def test_other_host_names_are_refused_but_health_checks_come_by_address():
     with TestClient(create_app(Settings(allowed_hosts=("digits.example",)))) as client:
-        assert client.get("/v2", headers={"Host": "digits.example"}).status_code == 200
-        assert client.get("/v2", headers={"Host": "evil.example"}).status_code == 400
-        assert client.get("/v2/health/live", headers={"Host": "10.0.0.7"}).status_code == 200
+        assert client.get("/v2", headers={"Host": "digits.example:8000"}).status_code == 200
+        refused = client.get("/v2", headers={"Host": "evil.example"})
+        assert refused.status_code == 400
+        assert "'evil.example'" in refused.json()["error"]
+        problem = client.get("/", headers={"Host": "evil.example"})
+        assert problem.headers["content-type"] == "application/problem+json"
+        assert problem.json()["status"] == 400
+        for path in ("/health", "/v2/health/live", "/v2/health/ready"):
+            assert client.get(path, headers={"Host": "10.0.0.7"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "pattern", "allowed"),
+    [
+        ("example.com", "example.com", True),
+        ("EXAMPLE.com:8000", "Example.com", True),
+        ("example.com.evil.net", "example.com", False),
+        ("evil-example.com", "example.com", False),
+        ("example.com:8823", "example.com:8823", True),
+        ("example.com:8824", "example.com:8823", False),
+        ("example.com", "example.com:8823", False),
+        ("a.b.example.com:8823", "*.example.com", True),
+        ("example.com", "*.example.com", False),
+        ("evilexample.com", "*.example.com", False),
+        ("a.example.com:8823", "*.example.com:8823", True),
+        ("[::1]", "[::1]", True),
+        ("[::1]:8000", "[::1]", True),
+        ("[::2]:8000", "[::1]", False),
+        ("127.0.0.1:8000", "127.0.0.1", True),
+        ("anything", "*", True),
+        ("", "example.com", False),
+    ],
+)
+def test_a_host_is_compared_without_its_port_and_whatever_its_case(host, pattern, allowed):
+    assert load_settings({"LIVEDIGIT_ALLOWED_HOSTS": pattern}).allowed_hosts == (pattern,)
+    assert is_allowed_host(host, ("other.example", pattern)) is allowed
 
 
 @pytest.mark.parametrize(("origin", "allowed"), [("https://a.example", True), ("https://b.example", False)])

@@ -31,12 +31,20 @@ def test_settings_survive_the_way_to_a_worker_through_the_environment():
         ("log_level", "loud"),
         ("model_name", "../secrets"),
         ("access_log", "perhaps"),
+        ("allowed_hosts", "example.*"),
+        ("allowed_hosts", "https://example.com"),
+        ("allowed_hosts", "[::1"),
     ],
 )
 def test_a_bad_value_is_refused_by_variable_flag_and_value(name, value):
     with pytest.raises(UsageError) as caught:
         load_settings({variable_name(name): value})
     assert all(word in str(caught.value) for word in (variable_name(name), flag_name(name), value))
+
+
+def test_a_bad_host_name_is_refused_with_what_to_write():
+    with pytest.raises(UsageError, match=r"expected `example\.com`, `\*\.example\.com`"):
+        load_settings({"LIVEDIGIT_ALLOWED_HOSTS": "a.example, example.*"})
 
 
 def test_every_default_passes_its_own_check():
