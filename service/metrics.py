@@ -42,13 +42,20 @@ class Metrics:
         self._predictions = cache(self._counter("predictions", "Answers of /predict by digit.", "digit").labels)
         self._numbers = cache(self._counter("numbers", "Answers of /read by number of digits.", "digits").labels)
         self._confidence = self._histogram("confidence", "Confidence of the answers of /predict.", CONFIDENCE_BUCKETS)
-        self._corrections = self._counter("corrections", "Corrections sent by users.", "outcome")
-        self._swaps = self._counter("model_loads", "Models loaded while serving.", "outcome")
+        self._corrections = self._outcomes("corrections", "Corrections sent by users.", "kept", "refused")
+        self._swaps = self._outcomes("model_loads", "Models loaded while serving.", "loaded", "refused")
         self._pending = self._gauge("pending_inferences", "Inferences at work or waiting.", "livesum")
         self._info = self._gauge("model_info", "The model that answers.", "livemax", "model", "version", "sha256")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"livedigit_{name}", text, labels, registry=self._registry)
+
+    def _outcomes(self, name: str, text: str, *outcomes: str) -> Counter:
+        """Make a counter that has every outcome from the start: Prometheus sees no increase in what begins with 1."""
+        counter = self._counter(name, text, "outcome")
+        for outcome in outcomes:
+            counter.labels(outcome)
+        return counter
 
     def _gauge(self, name: str, text: str, mode: Literal["livesum", "livemax"], *labels: str) -> Gauge:
         return Gauge(f"livedigit_{name}", text, labels, registry=self._registry, multiprocess_mode=mode)

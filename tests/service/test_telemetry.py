@@ -11,6 +11,8 @@ from litestar.testing import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.app import create_app
+from service.metrics import Metrics
+from service.models import ModelStore
 from service.settings import Settings
 
 
@@ -83,6 +85,33 @@ def test_predictions_are_counted_by_digit_with_confidence_and_stages(client, bod
     assert 'le="0.0001"' in after
 
 
+OUTCOMES = {
+    "livedigit_model_loads_total": {"loaded": 0.0, "refused": 0.0},
+    "livedigit_corrections_total": {"kept": 0.0, "refused": 0.0},
+}
+
+
+def counted_outcomes(text: str) -> dict[str, dict[str, float]]:
+    """Every sample of the counters of outcomes."""
+    found = samples(text)
+    return {
+        name: {dict(labels)["outcome"]: value for (sample, labels), value in found.items() if sample == name}
+        for name in OUTCOMES
+    }
+
+
+def test_outcomes_are_counted_from_nought_so_that_an_alert_sees_the_first(models_dir, publish, spoil):
+    """`increase()` of a series that is born with 1 is 0."""
+    figures = Metrics()
+    assert counted_outcomes(figures.exposition().decode()) == OUTCOMES
+    models = ModelStore(Settings(models_dir=str(models_dir)))
+    models.load()
+    models.report_to(figures)
+    spoil(publish(2))
+    models.refresh()
+    assert counted_outcomes(figures.exposition().decode())["livedigit_model_loads_total"] == {"loaded": 0, "refused": 1}
+
+
 def test_the_access_log_names_the_route_and_nothing_that_a_user_sent(body, caplog):
     caplog.set_level(logging.INFO, "service.access")
     with TestClient(create_app(Settings(access_log=True))) as client:
@@ -106,6 +135,7 @@ def test_the_figures_of_several_workers_are_added_up(start_server, body):
             texts.append(fresh.get(f"{server.url}/metrics").text)
     assert {total(text, "livedigit_predictions_total", digit="7") for text in texts} == {30}
     assert {total(text, "livedigit_confidence_count") for text in texts} == {30}
+    assert counted_outcomes(texts[0]) == OUTCOMES
     server.stop()
     logged = [json.loads(line) for line in server.lines]
     assert sum(line.get("handler") == "/predict" for line in logged) == 30
