@@ -37,6 +37,17 @@ def test_the_page_asks_for_the_key_and_reads_what_was_drawn_before(open_page: Ca
     expect(page.find("#model")).to_contain_text("agrees with TensorFlow")
 
 
+def test_a_key_that_no_header_can_hold_is_a_wrong_key(open_page: Callable[..., Any], guarded: Any) -> None:
+    page = open_page(guarded.url)
+    page.draw("seven-crossed")
+    with page.tab.expect_response("**/predict"):
+        give_key(page, "open-sesame\u200b")
+    page.expect_notice("answers only those who have a key")
+    page.expect_connection("online")
+    give_key(page, "open-sesame")
+    page.expect_digit("7")
+
+
 def test_the_key_stays_in_its_tab(open_page: Callable[..., Any], guarded: Any) -> None:
     page = open_page(guarded.url)
     page.draw("seven-crossed")

@@ -120,7 +120,7 @@ async function request(path, options = {}, signal = undefined) {
   const clock = new AbortController();
   const timer = setTimeout(() => clock.abort(), TIMEOUT_MS);
   const signals = [clock.signal, signal].filter(Boolean);
-  const headers = key ? { ...options.headers, Authorization: `Bearer ${key}` } : options.headers;
+  const headers = isSendable(key) ? { ...options.headers, Authorization: `Bearer ${key}` } : options.headers;
   try {
     const response = await fetch(path, { ...options, headers, signal: AbortSignal.any(signals) });
     // The body is read under the same clock: a server may send its headers and then stall.
@@ -131,6 +131,11 @@ async function request(path, options = {}, signal = undefined) {
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Can a header hold this key? One that it cannot is a wrong one, and the server will ask for another. */
+function isSendable(given) {
+  return /^[\x20-\x7e\xa0-\xff]+$/.test(given ?? "");
 }
 
 async function readJson(response) {
