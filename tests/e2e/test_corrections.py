@@ -96,6 +96,18 @@ def test_consent_is_remembered_and_can_be_taken_back(offered: Any, folder: Path)
     assert len(list(folder.iterdir())) == 1
 
 
+def test_consent_taken_back_in_one_tab_is_taken_back_in_all(offered: Any, open_page: Callable[..., Any]) -> None:
+    offered.find("#consent").check()
+    other = open_page(offered.tab.url, context=offered.tab.context)
+    draw_and_open(other)
+    other.find("#consent").uncheck()
+    # A tab in the background gets its events late.
+    offered.tab.bring_to_front()
+    expect(offered.find("#consent")).not_to_be_checked()
+    correct(offered, 1, "Kept as a 1, in this browser.")
+    assert sent(offered) == []
+
+
 def test_what_cannot_be_sent_is_kept_all_the_same(offered: Any, folder: Path) -> None:
     offered.find("#consent").check()
     folder.rmdir()

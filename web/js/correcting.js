@@ -5,6 +5,7 @@ import {
   addFromFile,
   deleteCorrections,
   fileFromCorrections,
+  followConsent,
   hasConsent,
   keepCorrection,
   loadCorrections,
@@ -31,6 +32,7 @@ export class Correcting {
       this.show(this.#target);
     });
     find("consent").addEventListener("change", ({ target }) => setConsent(target.checked));
+    followConsent(() => this.#showConsent());
     this.#offerToSend();
   }
 
@@ -66,8 +68,12 @@ export class Correcting {
     }
   }
 
-  async #offerToSend() {
+  #showConsent() {
     this.#find("consent").checked = hasConsent();
+  }
+
+  async #offerToSend() {
+    this.#showConsent();
     this.#find("consent-option").hidden = !(await wantsCorrections().catch(() => false));
   }
 

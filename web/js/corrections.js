@@ -1,6 +1,6 @@
 /** Drawings with the digit that their drawer meant, kept in this browser until they are saved as a file. */
 
-import { keep, recall } from "./storage.js";
+import { follow, keep, recall } from "./storage.js";
 import { CANVAS_SIZE, decodeStrokes, encodeStrokes } from "./strokes.js";
 
 const MAX_KEPT = 1000;
@@ -17,6 +17,14 @@ export function hasConsent() {
 export function setConsent(given) {
   consent = given;
   keep("consent", consent);
+}
+
+/** Call `onChange()` where it is given or taken back in another tab. */
+export function followConsent(onChange) {
+  follow("consent", () => {
+    consent = recall("consent") === true;
+    onChange();
+  });
 }
 
 /** [{ name, label, strokes }], the strokes as compact text. */

@@ -2,7 +2,7 @@
 
 import { paintDrawing } from "./render.js";
 import { CANVAS_SIZE, WIDE_SIZE, decodeStrokes, encodeStrokes } from "./strokes.js";
-import { keep, recall } from "./storage.js";
+import { follow, keep, recall } from "./storage.js";
 import { text } from "./strings.js";
 
 const MAX_ENTRIES = 20;
@@ -20,7 +20,7 @@ export class History {
     this.#onOpen = onOpen;
     this.#entries = load();
     find("clear-history").addEventListener("click", () => this.#store([]));
-    addEventListener("storage", () => {
+    follow("history", () => {
       this.#entries = load();
       this.#render();
     });

@@ -20,3 +20,11 @@ export function keep(name, value, storage = "localStorage") {
     return false;
   }
 }
+
+/** Call `onChange()` where another tab changes what is kept under a name. */
+export function follow(name, onChange) {
+  addEventListener("storage", ({ key }) => {
+    // Without a key, all was deleted.
+    if (key === null || key === PREFIX + name) onChange();
+  });
+}
