@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -10,13 +12,15 @@ import msgspec
 
 from service.contract import DatasetRecord
 from training.config import Recipe
-from training.errors import DataError, NothingToResume
+from training.errors import DataError, NothingToResume, VersionTaken
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+    from typing import IO
 
 PROGRESS_FILE = "progress.json"
+LOCK_FILE = "lock"
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -93,6 +97,37 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         kept = {self.weights_path(epoch) for epoch in (len(self.progress.history) - 1, self.progress.chosen_epoch)}
         for path in set(self.folder.glob("epoch-*.weights.h5")) - kept:
             path.unlink()
+
+
+@contextmanager
+def keep_others_out(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock until the block ends; a process that is killed lets go of it. Raises `VersionTaken`."""
+    if not folder.is_dir():
+        yield
+        return
+    with (folder / LOCK_FILE).open("w") as file:
+        try:
+            lock(file)
+        except BlockingIOError as error:
+            raise VersionTaken(
+                f"{folder}: a run is at work there: wait until it has ended, or choose another --version"
+            ) from error
+        yield
+
+
+def lock(file: IO[str]) -> None:
+    """Lock a file until it is closed, where the system can. Raises `BlockingIOError` where another holds it."""
+    try:
+        import fcntl
+    except ImportError:
+        # Windows has none.
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # Some network file systems have none.
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+            raise
 
 
 def write_progress(folder: Path, progress: Progress) -> None:

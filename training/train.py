@@ -7,6 +7,7 @@ run ends where an uninterrupted one would have.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version as package_version
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +20,7 @@ import tensorflow as tf
 from service.contract import SCHEMA_VERSION, DatasetRecord, TrainingRun
 from service.preprocessing import DIGITS
 from training.calibration import Judged, learn_calibration, number_validation, recall_calibration
-from training.checkpoints import Progress, read_progress, write_progress
+from training.checkpoints import Progress, keep_others_out, read_progress, write_progress
 from training.corrections import load_corrections, make_correction_pools
 from training.data import Digits, load_mnist, prepare_digits, split_rows, tensor_from_images
 from training.errors import OutputUnwritable, VersionTaken
@@ -40,13 +41,14 @@ from training.saved_model import publish
 from training.unipen import load_pen_digits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from training.calibration import Calibration
     from training.config import Recipe
+    from training.corrections import Corrections
     from training.data import Pixels
     from training.unipen import PenDigit
 
@@ -102,7 +104,14 @@ def train(order: Order, resume: bool = False, report: Callable[[str], None] = pr
     """
     corrections = load_corrections(order.extra, order.recipe)
     examples = gather_examples(order)
-    progress = open_workshop(order, resume, corrections.records)
+    with open_workshop(order, resume, corrections.records) as progress:
+        return carry_out(order, examples, corrections, progress, report)
+
+
+def carry_out(
+    order: Order, examples: Examples, corrections: Corrections, progress: Progress, report: Callable[[str], None]
+) -> TrainingRun:
+    """Go from where `progress` stands to the finished version."""
     keras.utils.set_random_seed(order.seed)
     tf.config.experimental.enable_op_determinism()
     pools = make_pools(order.recipe, examples.sources, report)
@@ -138,26 +147,36 @@ def gather_examples(order: Order) -> Examples:
     )
 
 
-def open_workshop(order: Order, resume: bool, extra: tuple[DatasetRecord, ...] = ()) -> Progress:
-    """Make the folder for the run's state, or find it again.
+@contextmanager
+def open_workshop(order: Order, resume: bool, extra: tuple[DatasetRecord, ...] = ()) -> Iterator[Progress]:
+    """Make the folder for the run's state, or find it again, and keep other runs out of it until the block ends.
 
     Raises `VersionTaken`, `NothingToResume` or `OutputUnwritable`.
     """
     if order.target.exists():
         raise VersionTaken(f"{order.target}: already there, and never overwritten: choose another --version")
-    if resume:
-        return read_progress(order.workshop, order.recipe, order.seed, extra)
+    if not resume:
+        make_workshop(order.workshop)
+    with keep_others_out(order.workshop):
+        if resume:
+            progress = read_progress(order.workshop, order.recipe, order.seed, extra)
+        else:
+            progress = Progress(recipe=order.recipe, seed=order.seed, extra=extra)
+            write_progress(order.workshop, progress)
+        yield progress
+
+
+def make_workshop(folder: Path) -> None:
+    """Make the folder for a run's state. Raises `VersionTaken` or `OutputUnwritable`."""
     try:
-        order.workshop.mkdir(parents=True)
+        folder.mkdir(parents=True)
     except FileExistsError as error:
-        raise VersionTaken(
-            f"{order.workshop}: an unfinished run is there: continue it with --resume, or delete the folder"
-        ) from error
+        with keep_others_out(folder):
+            raise VersionTaken(
+                f"{folder}: an unfinished run is there: continue it with --resume, or delete the folder"
+            ) from error
     except OSError as error:
-        raise OutputUnwritable(f"{order.workshop}: cannot be made ({error.strerror}): choose another --out") from error
-    progress = Progress(recipe=order.recipe, seed=order.seed, extra=extra)
-    write_progress(order.workshop, progress)
-    return progress
+        raise OutputUnwritable(f"{folder}: cannot be made ({error.strerror}): choose another --out") from error
 
 
 def calibrate(model: keras.Model, recipe: Recipe, examples: Examples) -> dict[str, float]:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -187,3 +189,33 @@ def test_resume_refuses_another_recipe(tiny_mnist: Path, tmp_path: Path) -> None
     write_progress(order.workshop, Progress(recipe=order.recipe, seed=order.seed + 1))
     with pytest.raises(NothingToResume, match="seed 8"):
         train(order, resume=True)
+
+
+@pytest.mark.parametrize("resume", [True, False], ids=["resumed", "started"])
+def test_a_run_that_is_at_work_is_left_alone(tiny_mnist: Path, tmp_path: Path, resume: bool) -> None:
+    from training.train import open_workshop, train
+
+    order = place_order(tiny_mnist, tmp_path)
+    with open_workshop(order, resume=False) as begun:
+        with pytest.raises(VersionTaken, match="a run is at work there"):
+            train(order, resume=resume)
+        assert order.workshop.exists()
+    with open_workshop(order, resume=True) as found:
+        assert found == begun
+
+
+def refuse_to_lock(*_: object) -> None:
+    raise OSError(errno.ENOLCK, "No locks available")
+
+
+@pytest.mark.parametrize("fcntl", [None, SimpleNamespace(LOCK_EX=2, LOCK_NB=4, flock=refuse_to_lock)])
+def test_a_run_needs_no_locks(
+    tiny_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fcntl: SimpleNamespace | None
+) -> None:
+    """Windows has no fcntl, and some network file systems refuse."""
+    from training.train import open_workshop
+
+    monkeypatch.setitem(sys.modules, "fcntl", fcntl)
+    order = place_order(tiny_mnist, tmp_path)
+    with open_workshop(order, resume=False) as begun, open_workshop(order, resume=True) as found:
+        assert found == begun
