@@ -14,6 +14,7 @@ import numpy as np
 from msgspec import Meta
 
 from service.contract import TrainingRun
+from training.config import Recipe
 from training.evaluate import accuracy_by_group, calibration_error, fit_temperature, low_confidence, softmax
 
 if TYPE_CHECKING:
@@ -95,9 +96,20 @@ def halve(writers: Labels) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_
     yield ~first, first
 
 
-def recall_calibration(recipe: str) -> Calibration | None:
-    """Read what the run of the recipe's held-out form has taught, from its `run.json`; None where there was none."""
-    record = files("training").joinpath(f"{recipe}-held-out.run.json")
+def recall_calibration(recipe: Recipe) -> Calibration | None:
+    """Read what the run of the recipe's held-out form has taught, from its `run.json`; None where there was none.
+
+    The form differs from the recipe in its name and in what it holds out, and in nothing else.
+    """
+    record = files("training").joinpath(f"{recipe.name}-held-out.run.json")
     if not record.is_file():
         return None
-    return msgspec.convert(msgspec.json.decode(record.read_bytes(), type=TrainingRun).metrics, Calibration)
+    run = msgspec.json.decode(record.read_bytes(), type=TrainingRun)
+    taught_by = msgspec.convert(run.config, Recipe)
+    held_out_form = msgspec.structs.replace(
+        recipe,
+        name=taught_by.name,
+        validation_share=taught_by.validation_share,
+        held_out_writers=taught_by.held_out_writers,
+    )
+    return msgspec.convert(run.metrics, Calibration) if taught_by == held_out_form else None

@@ -56,15 +56,15 @@ def describe_scores(figures: Assessment, run: TrainingRun | None) -> str:
     rows = [("MNIST test images", figures.mnist)]
     if figures.mnist_disputed:
         rows.append(("the same without 15 labels that people dispute", figures.mnist_disputed.undisputed))
-    if figures.strokes:
-        writers = len(figures.strokes.writers)
+    if strokes := figures.strokes:
         rows += [
-            (f"pen strokes of {writers} writers", figures.strokes.plain),
-            ("as drawn", figures.strokes.as_drawn),
-            ("filling the canvas", figures.strokes.filling),
+            (f"pen strokes of {len(strokes.writers)} writers", strokes.plain),
+            ("as drawn", strokes.as_drawn),
+            ("filling the canvas", strokes.filling),
         ]
     asked = f"Of a network trained by `{run.command}`" if run else f"Of {figures.model}"
-    held_out = ", which has not seen these writers" if run and run.config.get("held_out_writers") else ""
+    unseen = run.config.get("held_out_writers", ()) if run else ()
+    held_out = ", which has not seen these writers" if strokes and set(strokes.writers) <= set(unseen) else ""
     lines = (
         f"| {name} | {each.accuracy:.2%} | {each.errors} of {each.examples:,} | {each.calibration_error:.2%} |"
         for name, each in rows

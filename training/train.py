@@ -121,7 +121,7 @@ def carry_out(
     fit(network, [*pools, *extra], examples.validation, order.workshop, progress)
     if order.recipe.batch_norm:
         fold_normalised(network, model)
-    metrics = calibrate(model, order.recipe, examples) | measure_progress(progress)
+    metrics = calibrate(model, order.recipe, examples, report) | measure_progress(progress)
     test_metrics, test_record = measure_test(model, order.data_dir)
     records = (*examples.records, *corrections.records, test_record)
     run = describe_run(order, progress, model, records, metrics | test_metrics)
@@ -179,13 +179,16 @@ def make_workshop(folder: Path) -> None:
         raise OutputUnwritable(f"{folder}: cannot be made ({error.strerror}): choose another --out") from error
 
 
-def calibrate(model: keras.Model, recipe: Recipe, examples: Examples) -> dict[str, float]:
+def calibrate(
+    model: keras.Model, recipe: Recipe, examples: Examples, report: Callable[[str], None]
+) -> dict[str, float]:
     """Divide the logits by the temperature that held-out writers teach, and give that and their other lessons.
 
-    Where a recipe holds out none, they are those of its held-out form, if it has one.
+    Where a recipe holds out none, they are those of its held-out form, if a run of that is on record.
     """
-    calibration = judge_held_out(model, examples) if examples.held_out else recall_calibration(recipe.name)
+    calibration = judge_held_out(model, examples) if examples.held_out else recall_calibration(recipe)
     if calibration is None:
+        report("not calibrated: there is no record of the same recipe with writers held out")
         return {}
     divide_logits(model, calibration.temperature)
     return msgspec.structs.asdict(calibration)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,7 +14,7 @@ from training.calibration import (
     number_validation,
     recall_calibration,
 )
-from training.config import RECIPES
+from training.config import RECIPES, STROKES
 from training.evaluate import calibration_error, softmax
 
 WRITERS = np.arange(6).repeat(500)
@@ -66,9 +67,26 @@ def test_validation_digits_fall_into_both_halves() -> None:
 
 
 def test_the_default_recipe_knows_what_its_held_out_form_has_taught() -> None:
-    assert isinstance(recall_calibration("strokes"), Calibration)
+    assert isinstance(recall_calibration(RECIPES["strokes"]), Calibration)
 
 
 @pytest.mark.parametrize("recipe", [name for name in RECIPES if name != "strokes"])
 def test_other_recipes_have_no_such_record(recipe: str) -> None:
-    assert recall_calibration(recipe) is None
+    assert recall_calibration(RECIPES[recipe]) is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 1}, {"drawing_seed": 2}, {"pieces": 0}], ids=lambda change: next(iter(change))
+)
+def test_a_recipe_is_taught_nothing_by_a_run_that_was_fitted_otherwise(change: dict[str, int]) -> None:
+    assert recall_calibration(msgspec.structs.replace(STROKES, **change)) is None
+
+
+@pytest.mark.tensorflow
+def test_a_run_that_nobody_calibrates_says_so() -> None:
+    from training.train import Examples, calibrate
+
+    said: list[str] = []
+    nothing = Examples(None, None, [], ())
+    assert calibrate(None, msgspec.structs.replace(STROKES, epochs=1), nothing, said.append) == {}
+    assert ["not calibrated" in line for line in said] == [True]

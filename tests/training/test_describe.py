@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from service.contract import TrainingRun
@@ -76,3 +77,12 @@ def test_figures_without_strokes_make_a_card_too() -> None:
     assert "Condition" not in describe(
         Assessment(model="a/1", mnist=GOOD, mnist_disputed=None, mnist_worst=[], strokes=None), None
     )
+
+
+def test_writers_are_not_called_unseen_where_some_of_them_were_learnt_from() -> None:
+    judged = msgspec.structs.replace(ALL, strokes=msgspec.structs.replace(STROKES, writers=(1, 5, 10)))
+    assert "has not seen" not in describe(judged, record((5, 10)))
+
+
+def test_no_writers_are_called_unseen_where_none_were_asked_about() -> None:
+    assert "has not seen" not in describe(msgspec.structs.replace(ALL, strokes=None), record((5, 10)))
