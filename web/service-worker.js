@@ -58,7 +58,10 @@ async function fetchOrRecall(request, pathname) {
   const cache = await caches.open(CACHE);
   try {
     const response = await fetch(request, { signal: AbortSignal.timeout(PATIENCE_MS) });
-    if (response.ok) await cache.put(pathname, response.clone());
+    // An error of a proxy whose server is gone: the copy is better than that.
+    if (response.status >= 500) return (await cache.match(pathname)) ?? response;
+    // Without room for a newer copy, the file itself is as good as ever.
+    if (response.ok) await cache.put(pathname, response.clone()).catch(() => {});
     return response;
   } catch (error) {
     const copy = await cache.match(pathname);

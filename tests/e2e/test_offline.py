@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,42 @@ def test_a_new_version_of_a_file_is_shown_at_once(installed: Any) -> None:
     )
     installed.tab.reload()
     installed.find("#pad").wait_for(state="visible")
+
+
+def test_a_new_version_of_a_file_is_shown_where_there_is_no_room_to_keep_it(installed: Any, server: Any) -> None:
+    installed.tab.evaluate(
+        """async () => {
+            const headers = { "Content-Type": "text/css" };
+            const old = new Response("body { display: none }", { headers });
+            await (await caches.open("livedigit")).put("/static/style.css", old);
+        }"""
+    )
+    session = installed.tab.context.new_cdp_session(installed.tab)
+    session.send("Storage.overrideQuotaForOrigin", {"origin": server.url, "quotaSize": 1})
+    installed.tab.reload()
+    installed.find("#pad").wait_for(state="visible")
+
+
+def test_the_copy_is_shown_where_a_proxy_finds_no_server(open_page: Callable[..., Any], start_server: Any) -> None:
+    real = start_server()
+    page = open_page(real.url, service_workers="allow")
+    page.wait_for("navigator.serviceWorker.controller !== null")
+    real.stop()
+    with ThreadingHTTPServer(("127.0.0.1", real.port), BadGateway) as proxy:
+        threading.Thread(target=proxy.serve_forever).start()
+        page.tab.reload()
+        page.find("#pad").wait_for()
+        proxy.shutdown()
+
+
+class BadGateway(BaseHTTPRequestHandler):
+    """Answers as a proxy does whose server is gone."""
+
+    def do_GET(self) -> None:
+        self.send_error(502)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
 
 
 def test_the_page_can_be_installed(page: Any, repo_root: Path) -> None:
