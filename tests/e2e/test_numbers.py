@@ -70,7 +70,7 @@ def test_strokes_are_sent_and_no_picture(page: Any) -> None:
     assert all(0 <= x <= 700 and 0 <= y <= 280 for stroke in sent["strokes"] for x, y in stroke)
 
 
-@pytest.mark.parametrize("width", [320, 1120])
+@pytest.mark.parametrize("width", [320, 740, 1120])
 def test_the_canvas_stays_where_it_is_while_one_writes(open_page: Callable[..., Any], width: int) -> None:
     """The number above it grows from nothing to doubts about twelve digits."""
     page = open_page(viewport={"width": width, "height": 900})
@@ -84,6 +84,13 @@ def test_the_canvas_stays_where_it_is_while_one_writes(open_page: Callable[..., 
         page.expect_digit(answer["number"])
         assert page.find("#pad").bounding_box() == before
     assert page.tab.evaluate("document.documentElement.scrollWidth") == width
+    words = page.find("#words")
+    if width == 740:
+        assert words.evaluate("({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth")
+    entry = page.find("#history button").first
+    assert entry.evaluate("({ scrollWidth, clientWidth }) => scrollWidth <= clientWidth")
+    number, share = (entry.locator(part).bounding_box() for part in ("b", "small"))
+    assert share["x"] > number["x"] + number["width"] or share["y"] > number["y"]
 
 
 def test_a_digit_is_put_right_by_itself(page: Any) -> None:

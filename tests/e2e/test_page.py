@@ -99,6 +99,16 @@ def test_nothing_hangs_over_the_edge(page: Any) -> None:
         assert page.tab.evaluate("document.documentElement.scrollWidth") == width
 
 
+@pytest.mark.parametrize("size", [(844, 390), (667, 375)])
+def test_all_of_the_canvas_can_be_seen_on_a_phone_on_its_side(
+    open_page: Callable[..., Any], size: tuple[int, int]
+) -> None:
+    page = open_page(viewport={"width": size[0], "height": size[1]}, has_touch=True, is_mobile=True)
+    for mode in ("digit", "number"):
+        page.find(f"#mode-{mode}").click()
+        assert page.find("#pad").bounding_box()["height"] <= size[1] - 32
+
+
 def test_every_word_comes_from_one_place(repo_root: Path) -> None:
     """So that a translator has one file to translate; what remains is for browsers without scripts and searches."""
     html = (repo_root / "web/index.html").read_text(encoding="utf-8")
