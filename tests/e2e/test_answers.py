@@ -117,6 +117,38 @@ def test_a_server_that_is_gone_is_noticed_and_welcomed_back(page: Any) -> None:
     page.expect_connection("online")
 
 
+def test_a_part_of_the_page_that_cannot_be_fetched_is_reported_and_comes_later(page: Any) -> None:
+    page.tab.route("**/correcting.js", lambda route: route.abort("connectionrefused"))
+    page.find("#correction-toggle").click()
+    page.expect_notice("part of the page cannot be fetched")
+    page.tab.unroute("**/correcting.js")
+    page.expect_connection("online")
+    page.find("#correction-toggle").click()
+    page.find("#correction").wait_for()
+
+
+@pytest.mark.parametrize("module", ["samples", "picture"])
+def test_nothing_waits_for_a_part_of_the_page_that_cannot_be_fetched(page: Any, module: str) -> None:
+    page.tab.route(f"**/{module}.js", lambda route: route.abort("connectionrefused"))
+    if module == "samples":
+        page.find("#sample").click()
+    else:
+        page.find("#picture-file").set_input_files({"name": "seven.png", "mimeType": "image/png", "buffer": b"png"})
+    page.expect_notice("part of the page cannot be fetched")
+    assert page.find("#answer").get_attribute("data-busy") is None
+
+
+def test_without_the_code_for_numbers_the_server_counts_as_gone(page: Any) -> None:
+    page.tab.route("**/numbers.js", lambda route: route.abort("connectionrefused"))
+    page.tab.route("**/health", lambda route: route.abort("connectionrefused"))
+    page.write_number("1")
+    page.expect_notice("cannot be reached")
+    page.expect_connection("unreachable")
+    page.tab.unroute("**/numbers.js")
+    page.tab.unroute("**/health")
+    page.expect_digit("1")
+
+
 def test_a_slow_server_is_asked_three_times_and_then_reported(still_page: Any) -> None:
     asked = still_page.hold_predictions()
     still_page.draw_stroke([[140, 140]])

@@ -28,6 +28,15 @@ export async function readNumber(drawing, { signal } = {}) {
   return checked(await postPatiently("/read", drawing, signal), isNumber);
 }
 
+/** A module of the page that comes when it is first needed. Throws ApiError where it cannot be fetched. */
+export async function loadModule(name) {
+  try {
+    return await import(`./${name}.js`);
+  } catch {
+    throw new ApiError("network");
+  }
+}
+
 async function postPatiently(path, content, signal) {
   for (let attempt = 0; ; attempt += 1) {
     try {

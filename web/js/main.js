@@ -14,8 +14,8 @@ import { imageFromDrawing } from "./render.js";
 import { Results } from "./results.js";
 import { drawingInAddress, linkTo, offerLink, tidyAddress } from "./share.js";
 import { Status } from "./status.js";
-import { labels, text } from "./strings.js";
-import { CANVAS_SIZE, WIDE_SIZE } from "./strokes.js";
+import { labels, pictureProblems, text } from "./strings.js";
+import { CANVAS_SIZE, WIDE_SIZE, isPortable } from "./strokes.js";
 import { attachTools } from "./tools.js";
 
 const find = (id) => document.getElementById(id);
@@ -53,7 +53,8 @@ let numbers = null;
 async function ask(content, signal) {
   const png = content.width === CANVAS_SIZE || content.picture ? await imageFromDrawing(content) : null;
   if (content.width === CANVAS_SIZE) return api.predict(png, { debug: panels.isShown("debug"), signal });
-  numbers ??= new (await import("./numbers.js")).Numbers(find, results, { onCorrect: correct, onChoose: takeAs });
+  const { Numbers } = await api.loadModule("numbers");
+  numbers ??= new Numbers(find, results, { onCorrect: attempted(correct), onChoose: attempted(takeAs) });
   // Strokes where there are any: those that touch are still known apart, and less is sent.
   const { strokes, width } = content;
   return api.readNumber(png ?? { strokes, width, height: CANVAS_SIZE }, { signal });
@@ -143,7 +144,7 @@ function redo() {
 }
 
 async function openSample() {
-  const { nextNumber, nextSample } = await import("./samples.js");
+  const { nextNumber, nextSample } = await api.loadModule("samples");
   open(drawing.isWide ? { strokes: nextNumber(), width: WIDE_SIZE } : { strokes: nextSample() });
 }
 
@@ -201,18 +202,37 @@ async function takeAs(number, corrections) {
 
 async function explain() {
   if (!panels.isShown("debug")) return;
-  const panel = await panels.understanding((pictures) => api.infer(status.modelName, pictures));
-  panel.explain(lastAnswer);
+  const answer = lastAnswer;
+  try {
+    const panel = await panels.understanding((pictures) => api.infer(status.modelName, pictures));
+    panel.explain(answer);
+  } catch (error) {
+    // The rest of the panel is of use without the map.
+    status.note(error);
+  }
+}
+
+/** The same action, which says so where a part of the page that it needs cannot be fetched. */
+function attempted(action) {
+  return async (...given) => {
+    try {
+      await action(...given);
+    } catch (error) {
+      if (!(error instanceof api.ApiError)) throw error;
+      results.showProblem(text.partMissing);
+      status.note(error);
+    }
+  };
 }
 
 attachTools(find, pad, {
   undo,
   redo,
   clear,
-  sample: openSample,
+  sample: attempted(openSample),
   share,
   "debug-toggle": toggleDebug,
-  "correction-toggle": toggleCorrection,
+  "correction-toggle": attempted(toggleCorrection),
   "try-again": read,
 });
 attachKeyForm(find, () => {
@@ -226,10 +246,14 @@ attachModes(find, (width) => {
 });
 attachPictureInputs(find, () => drawing.content.width, {
   onStart: () => results.showBusy(true),
-  onPicture: (picture) => open({ picture, width: picture.width }),
-  onProblem(message) {
+  onPicture(picture) {
+    cleaned = picture;
+    open({ picture, width: picture.width });
+  },
+  onError(error) {
     results.showBusy(false);
-    results.showProblem(message);
+    results.showProblem(pictureProblems[error.kind] ?? pictureProblems["not-an-image"]);
+    status.note(error);
   },
 });
 addEventListener("hashchange", openSharedDrawing);

@@ -1,5 +1,7 @@
 /** The panels that open below the answer; their code comes when they are first opened. */
 
+import { loadModule } from "./api.js";
+
 export class Panels {
   #find;
   #announce;
@@ -22,9 +24,10 @@ export class Panels {
     return shown;
   }
 
-  correcting() {
-    const load = async () => new (await import("./correcting.js")).Correcting(this.#find, this.#announce);
-    return (this.#correcting ??= load());
+  /** Throws ApiError where its code cannot be fetched; so does `understanding`. */
+  async correcting() {
+    const { Correcting } = await loadModule("correcting");
+    return (this.#correcting ??= new Correcting(this.#find, this.#announce));
   }
 
   /** What `Correcting.show` takes, for when the panel is open. */
@@ -32,8 +35,8 @@ export class Panels {
     if (this.isShown("correction")) (await this.correcting()).show(target);
   }
 
-  understanding(infer) {
-    const load = async () => new (await import("./understanding.js")).Understanding(this.#find, infer);
-    return (this.#understanding ??= load());
+  async understanding(infer) {
+    const { Understanding } = await loadModule("understanding");
+    return (this.#understanding ??= new Understanding(this.#find, infer));
   }
 }

@@ -1,8 +1,11 @@
 /** The ways a picture comes in: chosen, taken, pasted or dropped. */
 
-import { pictureProblems } from "./strings.js";
+import { loadModule } from "./api.js";
 
-/** Clean each and hand it on: `width()` is that of the canvas; `listener` has onStart, onPicture and onProblem. */
+/**
+ * Clean each and hand it on, unless another has come by then: `width()` is that of the canvas; `listener` has onStart,
+ * onPicture and onError. Returns a function that forgets what is still being cleaned.
+ */
 export function attachPictureInputs(find, width, listener) {
   for (const [button, input] of [
     ["open-picture", "picture-file"],
@@ -25,15 +28,15 @@ export function attachPictureInputs(find, width, listener) {
   async function take([file]) {
     if (!file) return;
     listener.onStart();
-    const { cleanPicture } = await import("./picture.js");
     try {
+      const { cleanPicture } = await loadModule("picture");
       const { steps, picture } = await cleanPicture(file, width());
       const views = ["picture-original", "picture-evened", "picture-ink"].map(find);
       views.forEach((view, index) => view.replaceChildren(steps[index]));
       listener.onPicture(picture);
       find("cleaning").hidden = false;
     } catch (error) {
-      listener.onProblem(pictureProblems[error.kind] ?? pictureProblems["not-an-image"]);
+      if (number === newest) listener.onError(error);
     }
   }
 }

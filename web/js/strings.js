@@ -118,6 +118,7 @@ export const text = {
   corrections: (count) => `${plural.select(count) === "one" ? "1 drawing" : `${count} drawings`} put right so far.`,
   loaded: (count) => `Loaded: ${count}.`,
   notLoaded: (name) => `${name} is not a file of drawings, or there is no room for it.`,
+  partMissing: "This part of the page cannot be fetched. Try again when the server can be reached.",
   historyNotSaved: "This browser does not let the page keep drawings: they last until you close it.",
 };
 
@@ -125,6 +126,7 @@ export const pictureProblems = {
   "not-an-image": "This file is not a picture that your browser can read.",
   "too-large": "This file is larger than 64 MB.",
   "no-ink": "No digit can be made out in this picture.",
+  network: text.partMissing,
 };
 
 function place({ row, column }) {
@@ -141,6 +143,6 @@ export function describeError({ kind, status, detail, retryAfterS }) {
   if (kind === "network") return "The server cannot be reached. Your drawing is kept and will be read when it is back.";
   if (status === 401) return "This server answers only those who have a key. What you give here stays in this tab.";
   const words = detail ? `${detail[0].toUpperCase()}${detail.slice(1)}.`.replace("..", ".") : "";
-  if (retryAfterS !== null) return `${words || "The server is busy."} Trying again in ${Math.ceil(retryAfterS)} s.`;
+  if (Number.isFinite(retryAfterS)) return `${words || "The server is busy."} Trying again in ${Math.ceil(retryAfterS)} s.`;
   return words || `The server answered with an error (${status}).`;
 }
