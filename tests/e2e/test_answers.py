@@ -231,11 +231,30 @@ def test_a_busy_server_is_left_in_peace_for_as_long_as_it_asks(still_page: Any, 
     still_page.expect_notice("Too many requests. Trying again in 7 s.")
     asked = len(still_page.predictions())
     still_page.draw("seven-plain")
-    still_page.pass_time(6000)
+    still_page.expect_notice("Too many requests. Trying again in 4 s.")
+    still_page.tab.keyboard.press("Escape")
+    still_page.find("#notice").wait_for(state="hidden")
+    still_page.draw("seven-plain")
+    still_page.expect_notice("Too many requests. Trying again in 4 s.")
+    still_page.pass_time(3000)
     assert len(still_page.predictions()) == asked
     still_page.tab.unroute("**/predict")
     still_page.pass_time(2000)
     still_page.wait_for("digit.textContent !== ''")
+
+
+def test_no_answer_to_an_older_drawing_is_shown_while_a_busy_server_is_left_in_peace(still_page: Any) -> None:
+    first, second = still_page.drawings["seven-crossed"]["strokes"]
+    still_page.draw_stroke(first)
+    still_page.expect_digit("7")
+    busy = problem(429, "too many requests", **{"Retry-After": "7"})
+    still_page.tab.route("**/predict", lambda route: route.fulfill(**busy))
+    still_page.draw_stroke(second, lift=False)
+    still_page.pass_time(100)
+    still_page.expect_notice("Trying again in 7 s.")
+    still_page.tab.mouse.up()
+    still_page.expect_digit("")
+    still_page.expect_notice("Trying again in 7 s.")
 
 
 def test_an_answer_to_an_older_drawing_does_not_stand_beside_an_error(page: Any) -> None:

@@ -1,7 +1,8 @@
 /** When to ask: while drawing at most one request in flight; once the pen is up the newest drawing wins. */
 
 export const LIVE_INTERVAL_MS = 100;
-const MAX_WAIT_S = 60;
+/** What the server asks for is kept to within these. */
+const [MIN_WAIT_S, MAX_WAIT_S] = [1, 60];
 
 export class Reader {
   #ask;
@@ -10,8 +11,13 @@ export class Reader {
   #controller = null;
   #timer = 0;
   #notBefore = 0;
+  /** The error that asked for the wait until then. */
+  #refusal = null;
 
-  /** `ask(drawing, signal)` answers; the listener has onBusy, onAnswer(answer, request), onError(error, request). */
+  /**
+   * `ask(drawing, signal)` answers; the listener has onBusy(request), onAnswer(answer, request) and
+   * onError(error, request), which hears of a drawing that has to wait, too: `retryAfterS` is what is left to wait.
+   */
   constructor(ask, listener) {
     this.#ask = ask;
     this.#listener = listener;
@@ -41,7 +47,9 @@ export class Reader {
 
   #schedule(delay) {
     if (this.#timer) return;
-    const wait = Math.max(delay, this.#notBefore - Date.now());
+    const left = this.#notBefore - Date.now();
+    if (left > 0) this.#listener.onError(Object.assign(this.#refusal, { retryAfterS: left / 1000 }), this.#wanted);
+    const wait = Math.max(delay, left);
     if (wait <= 0) this.#send();
     else this.#timer = setTimeout(() => this.#send(), wait);
   }
@@ -51,13 +59,15 @@ export class Reader {
     const request = this.#wanted;
     const controller = (this.#controller = new AbortController());
     this.#listener.onBusy(request);
+    let answer = null;
     try {
-      const answer = await this.#ask(request.drawing, controller.signal);
-      if (!controller.signal.aborted) this.#listener.onAnswer(answer, request);
+      answer = await this.#ask(request.drawing, controller.signal);
     } catch (error) {
       if (!controller.signal.aborted) this.#fail(error, request);
     }
-    if (this.#controller === controller) this.#next(request);
+    if (controller.signal.aborted) return;
+    this.#next(request);
+    if (answer) this.#listener.onAnswer(answer, request);
   }
 
   #next(request) {
@@ -66,11 +76,9 @@ export class Reader {
   }
 
   #fail(error, request) {
-    if (error.retryAfterS !== null && error.retryAfterS !== undefined) {
-      const wait = Math.min(error.retryAfterS, MAX_WAIT_S) * 1000;
-      this.#notBefore = Date.now() + wait;
-      this.#timer ||= setTimeout(() => this.#send(), wait);
-    }
-    this.#listener.onError(error, request);
+    if (!Number.isFinite(error.retryAfterS)) return this.#listener.onError(error, request);
+    this.#refusal = error;
+    this.#notBefore = Date.now() + 1000 * Math.min(Math.max(error.retryAfterS, MIN_WAIT_S), MAX_WAIT_S);
+    this.#schedule(0);
   }
 }
