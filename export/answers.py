@@ -13,7 +13,6 @@ from export.parity import PROBABILITY_LIMIT
 SEED = 20261122
 OPEN_SIDES = (32, 64, 128, 256)
 """Heights and widths that we try where the model leaves them open; a deep one has nothing left of a small image."""
-PROBES = 2
 PROBE_LEVELS = (1.0, 255.0, -255.0)
 """Brightest levels of the probes: far from what a model was made for, raw scores leave [0, 1]."""
 PROBABILITY_FLOOR = 2.0**-100
@@ -26,9 +25,17 @@ def noise_images(shape: tuple[int, ...], count: int) -> NDArray[np.float32]:
 
 
 def probe_images(sides: Sequence[int | None]) -> NDArray[np.float32]:
-    """Make noise at several levels, (N, H, W, C), for a model of (H, W, C); None or 0 stands for an open side."""
-    noise = noise_images(tuple(side or OPEN_SIDES[-1] for side in sides), PROBES)
-    return np.concatenate([noise * np.float32(level) for level in PROBE_LEVELS])
+    """Make noise and bars at several levels, (N, H, W, C), for a model of (H, W, C); None or 0 is an open side.
+
+    A model of drawings may answer all noise alike, by its last biases alone.
+    """
+    shape = tuple(side or OPEN_SIDES[-1] for side in sides)
+    height, width, _ = shape
+    bars = np.zeros((2, *shape), np.float32)
+    bars[0, height // 5 : height - height // 5, width * 2 // 5 : width * 3 // 5 + 1] = 1
+    bars[1, height * 2 // 5 : height * 3 // 5 + 1, width // 5 : width - width // 5] = 1
+    images = np.concatenate([noise_images(shape, 1), bars])
+    return np.concatenate([images * np.float32(level) for level in PROBE_LEVELS])
 
 
 def is_distribution(answers: NDArray[Any]) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from export import parity
+from export.answers import probe_images
 from export.census import model_weights, take_census
 from export.errors import CannotExport
 from export.inputs import InputSet, Shape, answered_shape, noise_inputs
@@ -74,8 +75,9 @@ def prepare_contest(source: Source, model: onnx.ModelProto, data: bytes, convert
     Gate A's limit depends on what a conversion has to round. That is read from our own, not from the graph under
     test: there a wrong weight would pass for a rounded one. Raises `CannotExport` or `ArtifactError`.
     """
-    twin = make_twin(source)
-    shape = answered_shape(converted, twin.runtime)
+    tensorflow = load_tensorflow(source.saved_model, source.signature)
+    shape = answered_shape(converted, tensorflow)
+    twin = make_twin(source, tensorflow, probe_images(shape))
     noise = noise_inputs(shape, FLOOR_IMAGES).images
     rounded = take_census(converted, model_weights(source)).rounded
     approximated = sorted({node.op_type for node in converted.graph.node} & {*APPROXIMATED, *AMPLIFYING})
@@ -84,7 +86,7 @@ def prepare_contest(source: Source, model: onnx.ModelProto, data: bytes, convert
         source=source,
         data=data,
         shape=shape,
-        tensorflow=load_tensorflow(source.saved_model, source.signature),
+        tensorflow=tensorflow,
         onnx=OnnxRuntime(data),
         reference=ReferenceRuntime(model),
         twin=twin,

@@ -34,6 +34,8 @@ APPROXIMATED_LIMIT_EPS = 256.0
 that multiply in half precision or less are 8192 eps off."""
 ROUNDING_RATIO = 2.0
 """Past the limit, ONNX Runtime may still be at most this much worse than TensorFlow on the same rows."""
+ROUNDING_CEILING_EPS = 16384.0
+"""However TensorFlow rounds: twice what half precision does. Past that it is another function."""
 PROBABILITY_LIMIT = 16 * EPS
 """Absolute, between the probabilities and the softmax of the logits beside them; probabilities are at most 1."""
 SMALLEST_SCALE = 1e-30
@@ -136,7 +138,7 @@ def judge_rounding(
     """Gate B: ONNX Runtime's error, where TensorFlow's own on the same rows sets what is normal."""
     errors = relative_errors(onnx, truth, floor) / EPS
     normal = float((relative_errors(tensorflow, truth, floor) / EPS).max())
-    limit = max(limit, ROUNDING_RATIO * normal)
+    limit = max(limit, min(ROUNDING_RATIO * normal, ROUNDING_CEILING_EPS))
     return judge("rounding", input_set, batch, errors, limit, "eps", f"TensorFlow's own error is {normal:.1f} eps")
 
 

@@ -18,12 +18,10 @@ import pytest
 if TYPE_CHECKING:
     from export.parity import ParityReport
 
-KERAS_FILE = "parity-model.keras"
-
 
 @pytest.fixture
-def parity(tmp_path: Path) -> Callable[..., ParityReport]:
-    """Compare a model (Keras model, `.keras` file, SavedModel or `module:function`) with an ONNX file.
+def parity() -> Callable[..., ParityReport]:
+    """Compare a model (Keras model as it is, `.keras` file, SavedModel or `module:function`) with an ONNX file.
 
     Fails the test with the verdict, gate by gate, where they disagree; returns the report where they agree.
     Takes `data`, a folder of images or an .npz of tensors, and `batches`, a tuple of batch sizes.
@@ -34,20 +32,11 @@ def parity(tmp_path: Path) -> Callable[..., ParityReport]:
         from export.report import describe_report
         from export.verifying import VerifyOrder, verify_model
 
-        order = VerifyOrder(
-            model=name_model(model, tmp_path), onnx=Path(onnx), data=Path(data) if data else None, **options
-        )
+        named = str(model) if isinstance(model, Path) else model
+        order = VerifyOrder(model=named, onnx=Path(onnx), data=Path(data) if data else None, **options)
         report = verify_model(order).report
         if report.verdict != "agree":
             pytest.fail(describe_report(report), pytrace=False)
         return report
 
     return check
-
-
-def name_model(model: Any, folder: Path) -> str:
-    """Save a Keras model, so that it has a name like any other."""
-    if isinstance(model, str | Path):
-        return str(model)
-    model.save(folder / KERAS_FILE)
-    return str(folder / KERAS_FILE)

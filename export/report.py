@@ -17,7 +17,7 @@ from export.parity import GateResult, ParityReport
 if TYPE_CHECKING:
     import onnx
 
-    from export.verifying import Verified, VerifyOrder
+    from export.verifying import Verified
 
 QUESTIONS = {
     "interface": "Same inputs and outputs?",
@@ -58,13 +58,11 @@ def describe_gate(results: list[GateResult]) -> str:
     return f"NO: {figure}, limit {nearest.limit:.2g}{place}; {len(failed)} of {len(results)} checks fail"
 
 
-def write_reports(
-    verified: Verified, order: VerifyOrder, folder: Path | None, junit: Path | None, markdown: Path | None
-) -> None:
+def write_reports(verified: Verified, folder: Path | None, junit: Path | None, markdown: Path | None) -> None:
     """Write the reports that were asked for. Raises `UsageError` where a place cannot be written."""
     try:
         if folder is not None:
-            write_folder(folder, verified, order)
+            write_folder(folder, verified)
         if junit is not None:
             junit.parent.mkdir(parents=True, exist_ok=True)
             junit.write_bytes(to_junit(verified.report))
@@ -76,7 +74,7 @@ def write_reports(
         raise UsageError(f"{error.filename}: the report cannot be written: {error.strerror}") from error
 
 
-def write_folder(folder: Path, verified: Verified, order: VerifyOrder) -> None:
+def write_folder(folder: Path, verified: Verified) -> None:
     """Write `parity.json` and, where the two disagree, what it takes to see it again."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "parity.json").write_bytes(msgspec.json.format(msgspec.json.encode(verified.report), indent=1) + b"\n")
@@ -86,7 +84,14 @@ def write_folder(folder: Path, verified: Verified, order: VerifyOrder) -> None:
     (folder / "model.onnx").write_bytes(verified.model.data)
     if verified.culprit is not None and verified.culprit.tensor not in ("", IMAGE):
         write_subgraph(folder / "subgraph.onnx", verified.model.model, verified.culprit.tensor)
-    command = ["livedigit", "verify", order.model, str(folder / "model.onnx"), "--data", str(folder / "worst.npz")]
+    command = [
+        "livedigit",
+        "verify",
+        verified.report.model,
+        str(folder / "model.onnx"),
+        "--data",
+        str(folder / "worst.npz"),
+    ]
     text = (
         f"# Reproduction\n\n{verified.report.summary}\n\n    {shlex.join(command)}\n\n"
         "The first image of `worst.npz` is the worst; `subgraph.onnx`, if there, ends at the first difference.\n"

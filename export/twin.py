@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from export.errors import one_line
+from export.errors import ArtifactError, CannotExport, one_line
+from export.parity import relative_errors, row_scale
 from export.precision import default_precision, rebuild
 from export.quiet import import_tensorflow, silent_stderr
-from export.runtimes import TensorFlowRuntime, load_tensorflow, runtime_of_function
-from export.source import Source
+from export.runtimes import Images, Runtime, TensorFlowRuntime, runtime_of_function
+from export.source import KERAS_FILE, Source
 from export.tracing import input_shape, without_xla
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ SINGLES = ("float32", "float16", "bfloat16")
 SINGLE_OPERATORS = ("ResizeBilinear", "ResizeBicubic", "ResizeArea", "ScaleAndTranslate", "CropAndResize")
 """TensorFlow operators that answer in float32 whatever they are given."""
 
+KERAS_LIMIT = 1e-4
+"""Of the largest logit, between TensorFlow and the Keras model: rounding is less than 1e-5, another function more."""
+GRAPH_LIMIT = 1e-2
+"""The same for the graph's own twin; a graph in half precision is 1e-3 off."""
+
 
 class Twin(NamedTuple):
     """A float64 runtime, and how it came about."""
@@ -35,6 +41,8 @@ class Twin(NamedTuple):
     """`keras`, rebuilt from the configuration, or `graph`, rewritten from the frozen TensorFlow graph."""
     note: str
     """Why it is not the Keras twin; empty if it is."""
+    shows_layers: bool = True
+    """Whether Keras can rebuild the model's layers in float64."""
 
     @property
     def single_operators(self) -> tuple[str, ...]:
@@ -47,28 +55,85 @@ class HardWired(Exception):
     """A layer computes in float32 whatever its policy says."""
 
 
-def make_twin(source: Source) -> Twin:
-    """Build the best float64 twin that the source allows. Raises `CannotExport`."""
+def make_twin(source: Source, tensorflow: TensorFlowRuntime, images: Images) -> Twin:
+    """Build the best float64 twin that the source allows; on `images` it answers as TensorFlow does, but for rounding.
+
+    Raises `CannotExport`, or `ArtifactError` where a SavedModel and the Keras model beside it differ.
+    """
     if source.keras_model is None:
-        return graph_twin(source, "only a SavedModel is at hand, without its Keras configuration")
+        twin = graph_twin(tensorflow, "only a SavedModel is at hand, without its Keras configuration")
+    else:
+        check_keras_file(source, source.keras_model, tensorflow, images)
+        twin = make_keras_twin(source.keras_model, tensorflow, images)
+    off = distance(tensorflow, twin.runtime, images)
+    if off > GRAPH_LIMIT:
+        raise CannotExport(
+            f"{source.name}: TensorFlow's answers are {off:.0e} of the largest logit off its own graph in float64, "
+            "so there is nothing to hold ONNX against: look for numbers that float32 cannot hold"
+        )
+    return twin
+
+
+def check_keras_file(source: Source, model: keras.Model, tensorflow: Runtime, images: Images) -> None:
+    """Compare a SavedModel with the Keras model that lies beside it. Raises `ArtifactError`."""
+    if not (source.saved_model / KERAS_FILE).is_file():
+        return
+    tf = import_tensorflow()
+    off = distance(tensorflow, trace(model, model, tf.float32), images)
+    if off > KERAS_LIMIT:
+        raise ArtifactError(
+            f"{source.name}: {KERAS_FILE} and the SavedModel beside it differ by {off:.0e} of the largest logit: "
+            f"save both anew, or remove {KERAS_FILE}"
+        )
+
+
+def make_keras_twin(model: keras.Model, tensorflow: TensorFlowRuntime, images: Images) -> Twin:
+    """Build the Keras twin or, where that is another function, the graph's."""
     try:
-        return Twin(keras_twin(source.keras_model), "keras", "")
+        runtime = keras_twin(model)
+        off = distance(tensorflow, runtime, images)
     except HardWired as error:
-        return graph_twin(source, str(error))
+        return graph_twin(tensorflow, str(error))
     except Exception as error:  # noqa: BLE001 - a user's layer may raise anything
-        return graph_twin(source, f"Keras cannot rebuild the model in float64: {one_line(error)}")
+        reason = f"Keras cannot rebuild the model in float64: {one_line(error)}"
+        return graph_twin(tensorflow, reason)._replace(shows_layers=False)
+    if off <= KERAS_LIMIT:
+        return Twin(runtime, "keras", "")
+    reason = f"rebuilt from its configuration the model is {off:.0e} of the largest logit off, as if it held more state"
+    return graph_twin(tensorflow, reason)._replace(shows_layers=False)
+
+
+def distance(tensorflow: Runtime, other: Runtime, images: Images) -> float:
+    """Measure the largest difference of logits, relative to the largest logit; rows that are no numbers do not count.
+
+    Single rows may have next to no logits, and rounding all the same.
+    """
+    single, double = (runtime.answer(images).logits for runtime in (tensorflow, other))
+    if single.shape != double.shape:
+        return np.inf
+    rows = np.isfinite(single).all(axis=1) & np.isfinite(double).all(axis=1)
+    if not rows.any():
+        return 0.0
+    largest = float(row_scale(double[rows]).max())
+    return float(relative_errors(single[rows], double[rows], largest).max())
 
 
 def keras_twin(model: keras.Model) -> TensorFlowRuntime:
     """Rebuild a Keras model in float64, with the same weights. Raises `HardWired`."""
     tf = import_tensorflow()
     with silent_stderr(), without_xla(tf), default_precision(DOUBLE):
-        twin = rebuild(model, DOUBLE)
-        specification = tf.TensorSpec(input_shape(model), tf.float64)
-        function = tf.function(lambda image: twin(image, training=False)).get_concrete_function(specification)
-    runtime = runtime_of_function(function, np.float64)
+        runtime = trace(rebuild(model, DOUBLE), model, tf.float64)
     refuse_singles(runtime.function.graph)
     return runtime
+
+
+def trace(model: keras.Model, shaped: keras.Model, dtype: Any) -> TensorFlowRuntime:
+    """Run a Keras model as a frozen graph; `shaped` knows its input's shape."""
+    tf = import_tensorflow()
+    specification = tf.TensorSpec(input_shape(shaped), dtype)
+    with silent_stderr(), without_xla(tf):
+        function = tf.function(lambda image: model(image, training=False)).get_concrete_function(specification)
+    return runtime_of_function(function, dtype.as_numpy_dtype)
 
 
 def refuse_singles(graph: Any) -> None:
@@ -85,10 +150,9 @@ def refuse_singles(graph: Any) -> None:
             raise HardWired(f"{operation.name} computes in float32 whatever the policy")
 
 
-def graph_twin(source: Source, reason: str) -> Twin:
+def graph_twin(tensorflow: TensorFlowRuntime, reason: str) -> Twin:
     """Rewrite the frozen TensorFlow graph in float64."""
-    runtime = load_tensorflow(source.saved_model, source.signature)
-    return Twin(TensorFlowRuntime(double_function(runtime.function), np.float64), "graph", reason)
+    return Twin(TensorFlowRuntime(double_function(tensorflow.function), np.float64), "graph", reason)
 
 
 def double_function(function: Any) -> Any:

@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,16 +22,20 @@ from export.near_ties import search_near_ties
 from export.parity import NO_DIFFERENCES, GateResult, ParityReport, judge_faults, summarize, worst
 from export.pipeline_check import judge_pipeline, read_artifact
 from export.runtimes import Images
-from export.source import Source, open_source, signature_input
+from export.source import Source, open_source, signature_input, trace_keras_model
 from service.contract import SCHEMA_VERSION, Manifest, PreprocessingSpec
 from service.preprocessing import DIGITS
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyOrder:
     """What to compare with what, on what."""
 
-    model: str
+    model: str | keras.Model
+    """A model at hand is traced as it is, with whatever state saving would lose."""
     onnx: Path
     data: Path | None = None
     batches: tuple[int, ...] = BATCHES
@@ -58,8 +62,7 @@ def verify_model(order: VerifyOrder, progress: Progress = lambda _: None) -> Ver
     check_portable(given)
     manifest = read_artifact(order.onnx)
     with tempfile.TemporaryDirectory(prefix="livedigit-verify-") as work:
-        progress(f"opening {order.model}")
-        source = open_source(order.model, Path(work), order.signature)
+        source = open_model(order, Path(work), progress)
         progress("converting the model anew, to learn what a conversion has to round")
         converted = convert_source(source)
         prepared = prepare_file(given, order.onnx.read_bytes(), converted.model, signature_input(source))
@@ -79,6 +82,14 @@ def verify_model(order: VerifyOrder, progress: Progress = lambda _: None) -> Ver
         progress("looking for the first layer that differs")
         culprit = localize(contest, prepared, images)
         return Verified(name_culprit(report, culprit), prepared, images, culprit)
+
+
+def open_model(order: VerifyOrder, work: Path, progress: Progress) -> Source:
+    """Open what the order names, or trace the model that it brings. Raises `UsageError` or `CannotExport`."""
+    if not isinstance(order.model, str):
+        return trace_keras_model(order.model.name, order.model, work)
+    progress(f"opening {order.model}")
+    return open_source(order.model, work, order.signature)
 
 
 def refuse_interface(source: Source, prepared: Prepared) -> ParityReport:
@@ -147,7 +158,9 @@ def worst_images(report: ParityReport, input_sets: list[InputSet]) -> Images:
 def localize(contest: Contest, prepared: Prepared, images: Images) -> Culprit | None:
     """Find the first layer that differs; None where Keras cannot show its layers."""
     model = contest.source.keras_model
-    return find_culprit(model, prepared.model, images, contest.meaning_limit) if model is not None else None
+    if model is None or not contest.twin.shows_layers:
+        return None
+    return find_culprit(model, prepared.model, images, contest.meaning_limit)
 
 
 def name_culprit(report: ParityReport, culprit: Culprit | None) -> ParityReport:

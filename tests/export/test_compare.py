@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from export.answers import probe_images
 from export.card import describe_parity
 from export.census import Weight, is_exact, take_census
 from export.compare import compare, describe_environment, prepare_contest
@@ -204,6 +205,14 @@ def test_edge_images_have_the_model_s_shape_whatever_it_is() -> None:
         inputs = edge_inputs(shape)
         assert inputs.images.shape == (len(inputs.labels), *shape)
         assert inputs.images.dtype == np.float32
+
+
+def test_probes_have_the_model_s_shape_and_are_not_all_alike() -> None:
+    for shape in ((28, 28, 1), (5, 9, 3), (1, 1, 4)):
+        images = probe_images(shape)
+        assert images.shape[1:] == shape
+        assert len(np.unique(images.reshape(len(images), -1), axis=0)) > 3
+    assert probe_images((None, 0, 3)).shape[1:] == (32, 32, 3)
 
 
 def test_a_census_sees_a_weight_in_any_layout(digits: Any) -> None:

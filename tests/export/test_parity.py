@@ -42,6 +42,11 @@ def test_rounding_past_the_limit_passes_where_tensorflow_rounds_as_much() -> Non
     assert parity.judge_rounding("set", 1, rough, rough, truth).passed
 
 
+def test_no_rounding_of_tensorflow_s_excuses_another_function() -> None:
+    other = LOGITS + 0.1
+    assert not parity.judge_rounding("set", 1, other, other, LOGITS).passed
+
+
 def test_a_label_turned_at_a_wide_margin_fails() -> None:
     turned = LOGITS[:, ::-1]
     result, ties = parity.judge_decision("set", 1, turned, LOGITS, 64)
