@@ -1,7 +1,9 @@
 """uvicorn's HTTP protocol, less patient: a client that does not finish its headers is let go.
 
 uvicorn limits how long an idle connection is kept after an answer, but not how long a client may take to send its
-first headers (seen with 0.54), so that a few hundred silent connections could hold every file descriptor.
+first headers (seen with 0.54), so that a few hundred silent connections could hold every file descriptor. An idle
+connection on which anything comes, a line break or more of a body that is not wanted, it keeps for ever; and it
+collects headers and trailers without end.
 
 It is more patient in one thing: uvicorn stops by closing every connection that waits for no answer, which resets one
 whose next request has arrived but was not read yet, or was read in part (seen with 0.54). Those are answered first.
@@ -18,7 +20,19 @@ import select
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Of a request's head, of its trailers, or of whatever else comes of which nothing follows.
+
+Browsers and proxies send a few kilobytes, cookies and tokens included, and most servers take 8 to 64 KiB.
+"""
+INVALID = 400, "Invalid HTTP request received."
+TOO_LARGE = 431, f"Request headers or trailers larger than {MAX_HEAD_BYTES} bytes received."
+
+
+class HeadTooLarge(Exception):
+    """A head has come whole and is larger than `MAX_HEAD_BYTES`."""
 
 
 class ServiceConfig(uvicorn.Config):
@@ -36,6 +50,8 @@ class ImpatientProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _is_reading_head = False
     _is_last = False
+    _fruitless_bytes = 0
+    """The length of the latest segments in which no head began or ended and nothing of a body came."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start waiting for the first request."""
@@ -44,15 +60,16 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read, and start waiting for the rest of a head that has not come whole, as nearly all do."""
-        self._unset_keepalive_if_required()
+        self._fruitless_bytes += len(data)
         try:
             self._parse(data)
-        except httptools.HttpParserError:
-            words = "Invalid HTTP request received."
-            self.logger.warning(words)
-            self.send_400_response(words)
+        except httptools.HttpParserError as error:
+            self._refuse(*(TOO_LARGE if isinstance(error.__context__, HeadTooLarge) else INVALID))
             return
-        if self._is_reading_head:
+        if self._fruitless_bytes > MAX_HEAD_BYTES:
+            self._refuse(*TOO_LARGE)
+        elif self._is_reading_head:
+            self._unset_keepalive_if_required()
             self._expect_headers()
 
     def _parse(self, data: bytes) -> None:
@@ -83,20 +100,46 @@ class ImpatientProtocol(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self.parser.feed_data(b"\r\n".join([*lines, b"", b""]))
 
+    def _refuse(self, status: int, words: str) -> None:
+        """Close, and say why where the next answer that the client waits for is that to what is refused."""
+        self.logger.warning(words)
+        is_due = (
+            self.is_between_answers()
+            if self._is_reading_head
+            else self.cycle is not None and not self.cycle.response_started
+        )
+        if is_due:
+            headers = f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(words)}\r\nconnection: close"
+            self.transport.write(STATUS_LINE[status] + f"{headers}\r\n\r\n{words}".encode())
+        self.transport.close()
+
     def on_message_begin(self) -> None:
         """Note that a head has begun."""
         super().on_message_begin()
         self._is_reading_head = True
+        self._fruitless_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """Stop waiting, and have the request answered unless its head is to be parsed once more."""
+        """Stop waiting, and have the request answered unless its head is to be parsed once more.
+
+        Raises `HeadTooLarge`.
+        """
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD_BYTES:
+            raise HeadTooLarge
         if self.parser.should_upgrade():
             return
+        self._fruitless_bytes = 0
+        self._unset_keepalive_if_required()
         self._stop_expecting()
         self._is_reading_head = False
         super().on_headers_complete()
         if self._is_last:
             self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """Take some of a body."""
+        self._fruitless_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Note the end of the request, which is not that of a head to be parsed once more."""
@@ -112,7 +155,11 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def is_silent(self) -> bool:
         """Tell whether the connection is between requests, as far as it has been read."""
-        return not self._is_reading_head and (self.cycle is None or self.cycle.response_complete)
+        return not self._is_reading_head and self.is_between_answers()
+
+    def is_between_answers(self) -> bool:
+        """Tell whether nobody whose head has been read waits for an answer."""
+        return self.cycle is None or self.cycle.response_complete
 
     def _has_unread(self) -> bool:
         return is_readable(self.transport.get_extra_info("socket").fileno())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from uvicorn.server import ServerState
 
-from service.protocol import ImpatientProtocol, ServiceConfig
+from service.protocol import MAX_HEAD_BYTES, ImpatientProtocol, ServiceConfig
 
 TIMEOUT_S = 30
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
@@ -44,7 +44,7 @@ class Wire(asyncio.Transport):
 
 
 async def tell_what_was_asked(scope: Any, receive: Any, send: Any) -> None:
-    body, more = b"", True
+    body, more = b"", scope["path"] != "/unread"
     while more:
         message = await receive()
         body, more = body + message["body"], message["more_body"]
@@ -67,7 +67,7 @@ def exchange(segments: Sequence[bytes]) -> Wire:
             # Let the application run until it waits for more.
             for _ in range(10):
                 await asyncio.sleep(0)
-        connection.connection_lost(None)
+        connection.connection_lost(ConnectionResetError())
         return wire
 
     return asyncio.run(main())
@@ -123,6 +123,72 @@ def test_there_is_no_tunnel():
     wire = exchange([b"CONNECT /first HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(NEXT) + NEXT])
     assert wire.sent.startswith(b"HTTP/1.1 400 ")
     assert wire.sent.count(b"HTTP/1.1 ") == 1
+    assert wire.is_closed
+
+
+GET, CHUNKED = b"GET /first HTTP/1.1\r\nHost: a\r\n", b"Transfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "path": (b"GET /", b"a"),
+    "header's name": (GET, b"a"),
+    "header's value": (GET + b"A: ", b"a"),
+    "blanks before a header's value": (GET + b"A: ", b" "),
+    "headers": (GET, b"A: a\r\n"),
+    "trailers": (GET + CHUNKED + b"0\r\n", b"A: a\r\n"),
+    "trailer's name": (GET + CHUNKED + b"0\r\n", b"a"),
+    "chunk's extension": (GET + CHUNKED + b"1;", b"a"),
+}
+
+
+@pytest.mark.parametrize(("begun", "endless"), ENDLESS.values(), ids=ENDLESS)
+def test_what_does_not_end_is_refused(begun, endless):
+    segment = endless * 6000
+    before = [begun, *[segment] * (MAX_HEAD_BYTES // len(segment))]
+    assert not exchange(before).sent
+    wire = exchange([*before, segment])
+    assert wire.sent.startswith(b"HTTP/1.1 431 ")
+    assert wire.is_closed
+
+
+UNREAD = b"GET /unread HTTP/1.1\r\nHost: a\r\n" + CHUNKED + b"0\r\n"
+
+
+@pytest.mark.parametrize(("begun", "endless"), [(b"", b"\r\n"), (NEXT, b"\r\n"), (UNREAD, b"A: a\r\n")])
+def test_what_nobody_waits_for_is_refused_without_an_answer(begun, endless):
+    wire = exchange([begun, *[endless * 6000] * 6])
+    assert len(answers(wire)) == (begun != b"")
+    assert wire.is_closed
+
+
+HEADS = [b"GET /%s HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nA: %s\r\n", b"GET / HTTP/1.1\r\n%s: a\r\n"]
+
+
+@pytest.mark.parametrize("size", [1_000_000, 1000])
+@pytest.mark.parametrize("offer", [b"", OFFER], ids=["plain", "offer"])
+@pytest.mark.parametrize("head", HEADS, ids=["path", "value", "name"])
+def test_a_head_that_is_too_large_is_refused_whole_and_in_pieces(head, offer, size):
+    wire = exchange(cut(head % (b"a" * MAX_HEAD_BYTES) + offer + b"\r\n", size))
+    assert wire.sent.count(b"HTTP/1.1 ") == 1
+    assert wire.sent.startswith(b"HTTP/1.1 431 ")
+    assert wire.is_closed
+    assert len(answers(exchange(cut(head % (b"a" * (MAX_HEAD_BYTES - 1000)) + offer + b"\r\n", size)))) == 1
+
+
+@pytest.mark.parametrize("size", [1_000_000, 10_000])
+def test_a_body_may_be_larger_than_a_head(size):
+    body = b"7" * (3 * MAX_HEAD_BYTES)
+    counted = GET + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    chunked = GET + CHUNKED + b"".join(b"8\r\n%s\r\n" % body[:8] for _ in range(len(body) // 8)) + b"0\r\n\r\n"
+    for request in (counted, chunked):
+        assert answers(exchange(cut(request + NEXT, size))) == [b"GET /first " + body, b"GET /next "]
+
+
+def test_what_is_invalid_gets_400_unless_another_answer_is_due():
+    for begun in (b"", NEXT):
+        wire = exchange([begun, b"\x16\x03\x01"])
+        assert wire.sent.count(b"HTTP/1.1 400 ") == 1
+        assert wire.is_closed
+    wire = exchange([NEXT + b"\x16\x03\x01"])
+    assert b"HTTP/1.1 400 " not in wire.sent
     assert wire.is_closed
 
 

@@ -46,6 +46,22 @@ def test_a_second_request_on_a_connection_has_the_same_deadline(impatient):
     assert answer.count(b"HTTP/1.1 200") == 1
 
 
+AFTER = {
+    "a line break": (b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n", b"\r\n"),
+    "some of a body": (b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n", b"{"),
+    "a trailer": (b"GET /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"A: a\r\n"),
+}
+
+
+@pytest.mark.parametrize(("begun", "later"), AFTER.values(), ids=AFTER)
+def test_what_comes_after_an_answer_does_not_keep_its_connection(start_server, begun, later):
+    server = start_server("--keep-alive-s", "1")
+    connection = open_connection(server.port, begun)
+    assert connection.recv(1) == b"H"
+    connection.sendall(later)
+    assert b"HTTP/1.1 " not in read_to_the_end(connection)
+
+
 def test_many_silent_connections_do_not_hold_the_server(impatient):
     silent = [open_connection(impatient.port, b"POST /predict HTTP/1.1\r\n") for _ in range(200)]
     assert httpx.get(f"{impatient.url}/health").status_code == 200
