@@ -18,7 +18,7 @@ import numpy as np
 
 from service.classifier import Answer, Classifier
 from service.contract import SCHEMA_VERSION, Golden, GoldenExample, Manifest
-from service.errors import ArtifactError, ImageError, ModelNotFound
+from service.errors import ArtifactError, ImageError, ModelNotFound, NoVersion
 from service.preprocessing import Tensor, prepare_image
 from service.versions import list_versions
 
@@ -35,28 +35,46 @@ Document = TypeVar("Document", Manifest, Golden)
 
 
 def read_pin(models_dir: Path, name: str) -> int:
-    """Read which version is pinned; 0 for none. Raises `ArtifactError` where the file holds no number."""
+    """Read which version is pinned; 0 for none. Raises `ArtifactError` where the file cannot be read as a number."""
     try:
         text = (models_dir / name / PIN).read_text(encoding="ascii").strip()
         return int(text)
     except FileNotFoundError:
         return 0
-    except ValueError as error:
-        raise ArtifactError(f"{models_dir / name / PIN}: expected a version number") from error
+    except (OSError, ValueError) as error:
+        raise ArtifactError(
+            f"{models_dir / name / PIN}: expected a version number: `livedigit models pin` one, or `unpin`"
+        ) from error
 
 
 def choose_version(models_dir: Path, name: str, wanted: int = 0) -> int:
     """Choose the version to serve: the wanted one, else the pinned one, else the highest.
 
-    Raises `ModelNotFound`.
+    Raises `NoVersion` where there is none at all, `ModelNotFound` where that one is missing, `ArtifactError` where the
+    pin cannot be read.
     """
     versions = list_versions(models_dir / name)
     if not versions:
-        raise ModelNotFound(f"{models_dir} holds no version of {name!r}: run `livedigit export`, or set --models-dir")
+        raise NoVersion(f"{models_dir} holds no version of {name!r}: run `livedigit export`, or set --models-dir")
     version = wanted or read_pin(models_dir, name) or versions[-1]
     if version not in versions:
-        raise ModelNotFound(f"{models_dir / name} holds versions {versions}, not {version}")
+        pinned = "" if wanted else ", which is pinned: `livedigit models pin` another, or `unpin`"
+        raise ModelNotFound(f"{models_dir / name} holds versions {versions}, not {version}{pinned}")
     return version
+
+
+def list_substitutes(models_dir: Path, name: str) -> list[int]:
+    """Order the versions by how well each stands in for the one to serve.
+
+    The highest come first, but before all those above a pinned one, since who pins does not want what is above.
+    """
+    try:
+        pinned = read_pin(models_dir, name)
+    except ArtifactError:
+        pinned = 0
+    return sorted(list_versions(models_dir / name), key=lambda version: (not pinned or version <= pinned, version))[
+        ::-1
+    ]
 
 
 def pin_version(models_dir: Path, name: str, version: int) -> None:

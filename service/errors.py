@@ -13,7 +13,8 @@
     ├── HostRefused                               a request names a host that the server does not answer for
     ├── UnknownModel                              a request names a model or version that is not loaded
     ├── ArtifactError               exit_code 4   a published model fails a check: integrity, schema or golden
-    ├── ModelNotFound                             no version there, or not the pinned one
+    ├── ModelNotFound                             not the version that was asked for or pinned
+    │   └── NoVersion                             no version at all
     ├── ModelUnavailable                          no model is loaded
     ├── Overloaded                                more work in flight than allowed
     ├── DeadlineExceeded                          a request took longer than allowed
@@ -86,7 +87,11 @@ class ArtifactError(LiveDigitError):
 
 
 class ModelNotFound(LiveDigitError):
-    """The models folder holds no version, or not the one that was asked for."""
+    """The models folder does not hold the version that was asked for or pinned."""
+
+
+class NoVersion(ModelNotFound):
+    """The models folder holds no version of the model."""
 
 
 class ModelUnavailable(LiveDigitError):

@@ -6,9 +6,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from service.artifacts import choose_version, load_classifier
+from service.artifacts import choose_version, list_substitutes, load_classifier
 from service.classifier import Classifier
-from service.errors import ArtifactError, LiveDigitError, ModelNotFound, ModelUnavailable, UnknownModel
+from service.errors import ArtifactError, LiveDigitError, ModelUnavailable, NoVersion, UnknownModel
 from service.settings import Settings, models_folder
 from service.versions import list_versions
 
@@ -39,6 +39,8 @@ class ModelStore:
         self._keep = settings.loaded_versions
         self._metrics: Metrics | None = None
         self._refused: dict[int, str] = {}
+        self._hindrance = ""
+        """Why the last look found no version to serve, or not the one meant."""
 
     def report_to(self, metrics: Metrics) -> None:
         """Say there from now on which model answers, and how loading goes."""
@@ -47,29 +49,28 @@ class ModelStore:
             metrics.set_model(None, self.current.manifest)
 
     def load(self, or_another: bool = False) -> None:
-        """Load the version to serve and a few others; where there is none at all, stay empty and say so.
+        """Load the version to serve and a few others; where there is no version at all, stay empty and say so.
 
-        With `or_another` the highest version that passes every check does, unless the settings name one: it is what
-        a worker of the same age serves, which has looked for newer versions and refused them.
+        With `or_another`, where that version is missing or fails a check, the best substitute that passes every check
+        does, unless the settings name the version.
 
-        Raises `ArtifactError` where the served version fails a check, `ModelNotFound` where a given one is missing.
+        Raises `ArtifactError` where no version that may be served passes, `ModelNotFound` where the one to serve is
+        missing.
         """
         try:
             version = choose_version(self._folder, self.name, self._wanted)
-        except ModelNotFound as error:
+            self._serve(self._load_version(version))
+        except NoVersion as error:
             if self._wanted:
                 raise
-            logger.warning("serving without a model: %s", error)
+            self._note_hindrance("serving without a model", error)
             return
-        try:
-            self._serve(self._load_version(version))
         except LiveDigitError as error:
             if self._wanted or not or_another:
                 raise
-            self._refuse(version, error)
+            self._note_hindrance("another version has to do", error)
+            self._serve_substitute()
         self._load_others()
-        if self.current is None:
-            self._serve_highest()
 
     def refresh(self) -> bool:
         """Look for another version to serve, and swap when it has passed every check; keep the old one if not.
@@ -79,8 +80,9 @@ class ModelStore:
         try:
             version = choose_version(self._folder, self.name, self._wanted)
         except LiveDigitError as error:
-            logger.warning("looking for a new version: %s", error)
+            self._note_hindrance("looking for a new version", error)
             return False
+        self._hindrance = ""
         if self.current is not None and version == self.current.manifest.version:
             return False
         try:
@@ -133,10 +135,15 @@ class ModelStore:
                 except LiveDigitError as error:
                     self._refuse(version, error)
 
-    def _serve_highest(self) -> None:
-        if not self.loaded:
-            raise ArtifactError(f"no version of {self.name!r} passes its checks: {self._refused}")
-        self._serve(self.loaded[max(self.loaded)])
+    def _serve_substitute(self) -> None:
+        for version in list_substitutes(self._folder, self.name):
+            try:
+                self._serve(self._load_version(version))
+            except LiveDigitError as error:
+                self._refuse(version, error)
+            else:
+                return
+        raise ArtifactError(f"no version of {self.name!r} passes its checks: {self._refused}")
 
     def _serve(self, model: Classifier) -> None:
         before = self.current
@@ -158,6 +165,11 @@ class ModelStore:
             logger.error("version %d is refused: %s", version, error)
             self._count_load(succeeded=False)
         self._refused[version] = str(error)
+
+    def _note_hindrance(self, consequence: str, error: LiveDigitError) -> None:
+        if self._hindrance != str(error):
+            logger.warning("%s: %s", consequence, error)
+        self._hindrance = str(error)
 
     def _count_load(self, succeeded: bool) -> None:
         if self._metrics is not None:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from service.artifacts import GOLDEN_TOLERANCE, choose_version, load_classifier
+from service.artifacts import GOLDEN_TOLERANCE, choose_version, list_substitutes, load_classifier
 from service.errors import ArtifactError, ModelNotFound
 
 
@@ -169,6 +169,19 @@ def test_a_version_that_is_not_there_is_named_with_those_that_are(tmp_path):
     (tmp_path / "digits/pinned").write_text("latest")
     with pytest.raises(ArtifactError, match="expected a version number"):
         choose_version(tmp_path, "digits")
+    (tmp_path / "digits/pinned").write_text("9")
+    with pytest.raises(ModelNotFound, match=r"\[1\], not 9, which is pinned: .* `unpin`"):
+        choose_version(tmp_path, "digits")
+
+
+@pytest.mark.parametrize(
+    ("pin", "order"), [("", [4, 2, 1]), ("2", [2, 1, 4]), ("3", [2, 1, 4]), ("9", [4, 2, 1]), ("v2", [4, 2, 1])]
+)
+def test_the_highest_version_stands_in_but_one_above_the_pinned_only_as_a_last_resort(tmp_path, pin, order):
+    for version in (1, 2, 4):
+        (tmp_path / "digits" / str(version)).mkdir(parents=True)
+    (tmp_path / "digits/pinned").write_text(pin)
+    assert list_substitutes(tmp_path, "digits") == order
 
 
 def test_the_manifest_survives_being_written_and_read(published):

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.errors import ArtifactError, ModelUnavailable, UnknownModel
+from service.errors import ArtifactError, LiveDigitError, ModelNotFound, ModelUnavailable, UnknownModel
 from service.metrics import Metrics
 from service.models import ModelStore
 from service.settings import Settings
@@ -147,11 +147,54 @@ def test_a_replacement_makes_do_with_the_highest_version_that_passes(models_dir,
     assert "sha256" in models.index()[-1].reason
 
 
+@pytest.mark.parametrize("pin", ["9", "2", "v2"])
+def test_a_start_ends_where_what_is_pinned_cannot_be_served(models_dir, publish, spoil, pin):
+    spoil(publish(2))
+    (models_dir / "digits/pinned").write_text(pin)
+    with pytest.raises(LiveDigitError):
+        store(models_dir)
+
+
+@pytest.mark.parametrize(("pin", "version"), [("9", 4), ("3", 2), ("v2", 4)])
+def test_a_replacement_serves_another_version_where_what_is_pinned_cannot_be_served(
+    models_dir, publish, spoil, pin, version
+):
+    for number in (2, 3, 4):
+        publish(number)
+    spoil(models_dir / "digits/3")
+    (models_dir / "digits/pinned").write_text(pin)
+    models = ModelStore(Settings(models_dir=str(models_dir)))
+    models.load(or_another=True)
+    assert served(models) == version
+    assert not models.refresh()
+    assert served(models) == version
+
+
+def test_a_reason_that_stays_the_same_is_told_once(models_dir, caplog):
+    models = store(models_dir)
+    pin = models_dir / "digits/pinned"
+    for text in ("9", "v2", "9"):
+        pin.write_text(text)
+        for _ in range(3):
+            assert not models.refresh()
+    assert [caplog.text.count(words) for words in ("not 9", "expected a version number")] == [2, 1]
+    assert served(models) == 1
+
+
+def test_an_empty_start_is_told_once(tmp_path, caplog):
+    models = store(tmp_path)
+    for _ in range(3):
+        assert not models.refresh()
+    assert caplog.text.count("holds no version") == 1
+
+
 def test_a_replacement_does_not_serve_another_version_than_the_one_named(models_dir, publish, spoil):
     publish(2)
     spoil(models_dir / "digits/2")
     with pytest.raises(ArtifactError):
         ModelStore(Settings(models_dir=str(models_dir), model_version=2)).load(or_another=True)
+    with pytest.raises(ModelNotFound):
+        ModelStore(Settings(models_dir=str(models_dir), model_version=9)).load(or_another=True)
 
 
 def test_a_replacement_needs_some_version_that_passes(models_dir, spoil):

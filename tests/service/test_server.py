@@ -89,6 +89,13 @@ def test_a_version_that_is_not_there_ends_the_start_in_one_line(repo_root):
     assert_one_line(run("serve", "--port", "0", "--model-version", "99", cwd=repo_root), 1, "not 99")
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_pin_to_a_version_that_is_not_there_ends_the_start_in_one_line(repo_root, models_dir, workers):
+    (models_dir / "digits/pinned").write_text("9")
+    done = run("serve", "--port", "0", "--workers", workers, "--models-dir", str(models_dir), cwd=repo_root)
+    assert_one_line(done, 1, "not 9")
+
+
 def test_a_bad_setting_ends_the_start_in_one_line(repo_root):
     assert_one_line(run("serve", cwd=repo_root, LIVEDIGIT_WORKERS="many"), 2, "LIVEDIGIT_WORKERS")
 
