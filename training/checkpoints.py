@@ -30,6 +30,8 @@ class Progress(msgspec.Struct, kw_only=True):
     seed: int
     extra: tuple[DatasetRecord, ...] = ()
     """Corrections that are learnt from."""
+    datasets: tuple[DatasetRecord, ...] = ()
+    """The data sets; a run that was begun before they were recorded names none."""
     finished: bool = False
     duration_s: float = 0.0
     history: list[dict[str, float]] = []
@@ -137,8 +139,8 @@ def write_progress(folder: Path, progress: Progress) -> None:
     temporary.replace(folder / PROGRESS_FILE)
 
 
-def read_progress(folder: Path, recipe: Recipe, seed: int, extra: tuple[DatasetRecord, ...] = ()) -> Progress:
-    """Read the progress of a run like this one. Raises `NothingToResume`."""
+def read_progress(folder: Path, like: Progress) -> Progress:
+    """Read the progress of a run that was begun like this one. Raises `NothingToResume`."""
     path = folder / PROGRESS_FILE
     try:
         progress = msgspec.json.decode(path.read_bytes(), type=Progress)
@@ -146,14 +148,19 @@ def read_progress(folder: Path, recipe: Recipe, seed: int, extra: tuple[DatasetR
         raise NothingToResume(f"{folder}: no unfinished run here: start it without --resume") from error
     except msgspec.DecodeError as error:
         raise NothingToResume(f"{path}: cannot be read ({error}): delete {folder} and train anew") from error
-    if (progress.recipe, progress.seed) != (recipe, seed):
+    if (progress.recipe, progress.seed) != (like.recipe, like.seed):
         raise NothingToResume(
             f"{folder}: the unfinished run has recipe {progress.recipe.name}, {progress.recipe.epochs} epochs and "
             f"seed {progress.seed}: resume it with these, or delete the folder"
         )
-    if progress.extra != extra:
+    if progress.extra != like.extra:
         raise NothingToResume(
             f"{folder}: the unfinished run learns from other corrections: resume it with the same --extra, or delete "
+            "the folder"
+        )
+    if progress.datasets and progress.datasets != like.datasets:
+        raise NothingToResume(
+            f"{folder}: the unfinished run learns from other data sets: resume it with the same --data-dir, or delete "
             "the folder"
         )
     return progress

@@ -95,6 +95,9 @@ class Examples(NamedTuple):
     """Prepared; empty where nothing is held out."""
     held_out: list[PenDigit]
     records: tuple[DatasetRecord, ...]
+    test: Digits
+    """MNIST's test split as it comes: it decides nothing, but is missed before the hour that a run takes."""
+    test_record: DatasetRecord
 
 
 def train(order: Order, resume: bool = False, report: Callable[[str], None] = print) -> TrainingRun:
@@ -104,7 +107,13 @@ def train(order: Order, resume: bool = False, report: Callable[[str], None] = pr
     """
     corrections = load_corrections(order.extra, order.recipe)
     examples = gather_examples(order)
-    with open_workshop(order, resume, corrections.records) as progress:
+    begun = Progress(
+        recipe=order.recipe,
+        seed=order.seed,
+        extra=corrections.records,
+        datasets=(*examples.records, examples.test_record),
+    )
+    with open_workshop(order, resume, begun) as progress:
         return carry_out(order, examples, corrections, progress, report)
 
 
@@ -122,9 +131,8 @@ def carry_out(
     if order.recipe.batch_norm:
         fold_normalised(network, model)
     metrics = calibrate(model, order.recipe, examples, report) | measure_progress(progress)
-    test_metrics, test_record = measure_test(model, order.data_dir)
-    records = (*examples.records, *corrections.records, test_record)
-    run = describe_run(order, progress, model, records, metrics | test_metrics)
+    records = (*examples.records, *corrections.records, examples.test_record)
+    run = describe_run(order, progress, model, records, metrics | measure_test(model, examples.test))
     publish(model, run, order.workshop, order.target)
     return run
 
@@ -133,10 +141,12 @@ def gather_examples(order: Order) -> Examples:
     """Read the data and hold out what the recipe says. Raises `DataError`."""
     recipe = order.recipe
     mnist, record = load_mnist(order.data_dir, "train")
+    test, test_record = load_mnist(order.data_dir, "test")
     learnt, held_out = split_rows(len(mnist.labels), recipe.validation_share, order.seed)
     validation = Digits(prepare_digits(mnist.images[held_out]), mnist.labels[held_out])
     if not recipe.stroke_copies:
-        return Examples(Sources(mnist, learnt, [], np.empty(0, np.int64)), validation, [], (record,))
+        sources = Sources(mnist, learnt, [], np.empty(0, np.int64))
+        return Examples(sources, validation, [], (record,), test, test_record)
     pen_digits, pen_record = load_pen_digits(order.data_dir)
     out_of_reach = np.isin([digit.writer for digit in pen_digits], recipe.held_out_writers)
     return Examples(
@@ -144,14 +154,17 @@ def gather_examples(order: Order) -> Examples:
         validation,
         [pen_digits[row] for row in np.flatnonzero(out_of_reach)],
         (record, pen_record),
+        test,
+        test_record,
     )
 
 
 @contextmanager
-def open_workshop(order: Order, resume: bool, extra: tuple[DatasetRecord, ...] = ()) -> Iterator[Progress]:
+def open_workshop(order: Order, resume: bool, begun: Progress) -> Iterator[Progress]:
     """Make the folder for the run's state, or find it again, and keep other runs out of it until the block ends.
 
-    Raises `VersionTaken`, `NothingToResume` or `OutputUnwritable`.
+    `begun` is the state of the run before its first epoch. Raises `VersionTaken`, `NothingToResume` or
+    `OutputUnwritable`.
     """
     if order.target.exists():
         raise VersionTaken(f"{order.target}: already there, and never overwritten: choose another --version")
@@ -159,11 +172,10 @@ def open_workshop(order: Order, resume: bool, extra: tuple[DatasetRecord, ...] =
         make_workshop(order.workshop)
     with keep_others_out(order.workshop):
         if resume:
-            progress = read_progress(order.workshop, order.recipe, order.seed, extra)
+            yield read_progress(order.workshop, begun)
         else:
-            progress = Progress(recipe=order.recipe, seed=order.seed, extra=extra)
-            write_progress(order.workshop, progress)
-        yield progress
+            write_progress(order.workshop, begun)
+            yield begun
 
 
 def make_workshop(folder: Path) -> None:
@@ -218,15 +230,14 @@ def measure_progress(progress: Progress) -> dict[str, float]:
     return metrics | {"mnist_validation_accuracy": chosen["val_accuracy"]} if "val_accuracy" in chosen else metrics
 
 
-def measure_test(model: keras.Model, data_dir: Path | None) -> tuple[dict[str, float], DatasetRecord]:
-    """Score the finished model on the MNIST test split, the one time that a run reads it."""
-    digits, record = load_mnist(data_dir, "test")
+def measure_test(model: keras.Model, digits: Digits) -> dict[str, float]:
+    """Score the finished model on the MNIST test split."""
     scores = score_answers(softmax(predict_logits(model, prepare_digits(digits.images))), digits.labels)
     return {
         "mnist_test_accuracy": scores.accuracy,
         "mnist_test_errors": float(scores.errors),
         "mnist_test_calibration_error": scores.calibration_error,
-    }, record
+    }
 
 
 def describe_run(

@@ -87,6 +87,6 @@ def test_a_run_that_nobody_calibrates_says_so() -> None:
     from training.train import Examples, calibrate
 
     said: list[str] = []
-    nothing = Examples(None, None, [], ())
+    nothing = Examples(None, None, [], (), None, None)
     assert calibrate(None, msgspec.structs.replace(STROKES, epochs=1), nothing, said.append) == {}
     assert ["not calibrated" in line for line in said] == [True]

@@ -125,10 +125,11 @@ def test_without_any_there_is_nothing_to_show() -> None:
 
 def test_a_run_is_resumed_with_the_corrections_that_it_began_with(tmp_path: Path) -> None:
     extra = load_corrections([write(tmp_path / "a.json", ONE)], RECIPE).records
-    write_progress(tmp_path, Progress(recipe=RECIPE, seed=1, extra=extra))
-    assert read_progress(tmp_path, RECIPE, 1, extra).extra == extra
+    begun = Progress(recipe=RECIPE, seed=1, extra=extra)
+    write_progress(tmp_path, begun)
+    assert read_progress(tmp_path, begun).extra == extra
     with pytest.raises(NothingToResume, match="--extra"):
-        read_progress(tmp_path, RECIPE, 1)
+        read_progress(tmp_path, Progress(recipe=RECIPE, seed=1))
 
 
 @pytest.mark.tensorflow

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 import signal
 import subprocess
@@ -16,9 +17,10 @@ import pytest
 
 from service.contract import TrainingRun
 from training.config import find_recipe
-from training.errors import NothingToResume, OutputUnwritable, VersionTaken
+from training.errors import DataError, NothingToResume, OutputUnwritable, VersionTaken
 
 if TYPE_CHECKING:
+    from training.checkpoints import Progress
     from training.config import Recipe
     from training.train import Order
 
@@ -191,16 +193,22 @@ def test_resume_refuses_another_recipe(tiny_mnist: Path, tmp_path: Path) -> None
         train(order, resume=True)
 
 
+def begin(order: Order, **changes: object) -> Progress:
+    from training.checkpoints import Progress
+
+    return Progress(recipe=order.recipe, seed=order.seed, **changes)
+
+
 @pytest.mark.parametrize("resume", [True, False], ids=["resumed", "started"])
 def test_a_run_that_is_at_work_is_left_alone(tiny_mnist: Path, tmp_path: Path, resume: bool) -> None:
     from training.train import open_workshop, train
 
     order = place_order(tiny_mnist, tmp_path)
-    with open_workshop(order, resume=False) as begun:
+    with open_workshop(order, False, begin(order)) as begun:
         with pytest.raises(VersionTaken, match="a run is at work there"):
             train(order, resume=resume)
         assert order.workshop.exists()
-    with open_workshop(order, resume=True) as found:
+    with open_workshop(order, True, begun) as found:
         assert found == begun
 
 
@@ -217,5 +225,42 @@ def test_a_run_needs_no_locks(
 
     monkeypatch.setitem(sys.modules, "fcntl", fcntl)
     order = place_order(tiny_mnist, tmp_path)
-    with open_workshop(order, resume=False) as begun, open_workshop(order, resume=True) as found:
+    with open_workshop(order, False, begin(order)) as begun, open_workshop(order, True, begun) as found:
         assert found == begun
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut"])
+def test_test_images_are_missed_before_the_fit(tiny_mnist: Path, tmp_path: Path, damage: str) -> None:
+    from training.train import train
+
+    images = tiny_mnist / "mnist/t10k-images-idx3-ubyte.gz"
+    if damage == "missing":
+        images.unlink()
+    else:
+        images.write_bytes(images.read_bytes()[:100])
+    order = place_order(tiny_mnist, tmp_path)
+    with pytest.raises(DataError):
+        train(order)
+    assert not order.workshop.exists()
+
+
+def test_resume_refuses_other_data(tiny_mnist: Path, tmp_path: Path) -> None:
+    from training.train import gather_examples, open_workshop, train
+
+    order = place_order(tiny_mnist, tmp_path)
+    with open_workshop(order, False, begin(order, datasets=gather_examples(order).records)):
+        pass
+    labels = tiny_mnist / "mnist/train-labels-idx1-ubyte.gz"
+    labels.write_bytes(gzip.compress(gzip.decompress(labels.read_bytes()), mtime=1))
+    with pytest.raises(NothingToResume, match="--data-dir"):
+        train(order, resume=True)
+
+
+def test_a_run_that_was_begun_before_data_were_recorded_can_be_resumed(tiny_mnist: Path, tmp_path: Path) -> None:
+    from training.train import gather_examples, open_workshop
+
+    order = place_order(tiny_mnist, tmp_path)
+    with open_workshop(order, False, begin(order)):
+        pass
+    with open_workshop(order, True, begin(order, datasets=gather_examples(order).records)) as progress:
+        assert progress.history == []
