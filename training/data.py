@@ -29,7 +29,7 @@ Split = Literal["train", "test"]
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
-IDX_FILES = {
+IDX_FILES: dict[str, tuple[str, ...]] = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
@@ -75,16 +75,29 @@ def load_mnist(data_dir: Path | None, split: Split) -> tuple[Digits, DatasetReco
 
 
 def find_mnist(data_dir: Path, split: Split) -> tuple[Path, ...]:
-    """Find the files of a split in `data_dir` or `data_dir/mnist`. Raises `DataError` where neither holds them."""
-    for folder in (data_dir, data_dir / "mnist"):
-        for names in (IDX_FILES[split], (NPZ_FILE,), (KAGGLE_FILE,)):
-            found = tuple(path for name in names if (path := find_packed(folder, name)))
-            if len(found) == len(names):
-                return found
+    """Find the files of a split in `data_dir` or `data_dir/mnist`. Raises `DataError` where neither holds them.
+
+    A form that a folder holds with both splits comes first: training images in one form may be test images in another.
+    """
+    places = [
+        {each: find_all(folder, names) for each, names in form.items()}
+        for folder in (data_dir, data_dir / "mnist")
+        for form in (IDX_FILES, dict.fromkeys(IDX_FILES, (NPZ_FILE,)), dict.fromkeys(IDX_FILES, (KAGGLE_FILE,)))
+    ]
+    whole = [found for found in places if all(found.values())]
+    for found in (*whole, *places):
+        if found[split]:
+            return found[split]
     raise DataError(
         f"{data_dir}: no MNIST {split} split here or in its folder mnist: expected {IDX_FILES[split][0]}.gz and "
         f"{IDX_FILES[split][1]}.gz, {NPZ_FILE} or Kaggle's {KAGGLE_FILE}; it is downloaded where no folder is given"
     )
+
+
+def find_all(folder: Path, names: tuple[str, ...]) -> tuple[Path, ...]:
+    """Find files, packed or not; none where one is missing."""
+    found = [find_packed(folder, name) for name in names]
+    return tuple(path for path in found if path) if all(found) else ()
 
 
 def find_packed(folder: Path, name: str) -> Path | None:

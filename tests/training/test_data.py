@@ -164,3 +164,24 @@ def test_a_download_of_the_real_files_is_cached_and_read(data_dir: Path, tmp_pat
     digits, record = load_mnist(folder, "test")
     assert record.examples == 10_000
     assert np.bincount(digits.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def test_no_image_is_learnt_from_and_asked_about_where_a_folder_holds_two_forms(tiny_mnist: Path) -> None:
+    """Kaggle's rows are images of MNIST's training split, too."""
+    folder = tiny_mnist / "mnist"
+    for path in folder.glob("t10k-*"):
+        path.unlink()
+    rows = np.random.default_rng(0).integers(0, 256, (12, 785))
+    rows[:, 0] = np.arange(12) % 10
+    write_csv(folder / "train.csv", rows)
+    splits = [load_mnist(tiny_mnist, split) for split in ("train", "test")]
+    assert [set(record.sha256) for _, record in splits] == [{"train.csv"}] * 2
+    assert [record.examples for _, record in splits] == [10, 2]
+
+
+def test_test_images_may_be_there_alone(tiny_mnist: Path) -> None:
+    for path in (tiny_mnist / "mnist").glob("train-*"):
+        path.unlink()
+    assert load_mnist(tiny_mnist, "test")[1].examples == 40
+    with pytest.raises(DataError, match="no MNIST train split"):
+        load_mnist(tiny_mnist, "train")
