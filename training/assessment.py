@@ -22,7 +22,7 @@ from training.evaluate import (
     separate,
 )
 from training.protocol import CONDITIONS, PLAIN, draw_condition, draw_parts, draw_rest, repeat_placements
-from training.unipen import find_pen_file, load_pen_digits
+from training.unipen import choose_writers, find_pen_file, load_pen_digits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,7 +88,7 @@ def assess(
     strokes = None
     if data_dir is None or find_pen_file(data_dir):
         pen_digits, _ = load_pen_digits(data_dir)
-        asked = [digit for digit in pen_digits if all_writers or digit.writer in HELD_OUT_WRITERS]
+        asked = pen_digits if all_writers else choose_writers(pen_digits, HELD_OUT_WRITERS)
         strokes, answered["pen strokes"] = assess_strokes(classify, asked, report)
     figures = Assessment(
         model=name,

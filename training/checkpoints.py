@@ -11,8 +11,9 @@ import keras
 import msgspec
 
 from service.contract import DatasetRecord
+from service.errors import first_line
 from training.config import Recipe
-from training.errors import DataError, NothingToResume, VersionTaken
+from training.errors import DataError, NothingToResume, VersionTaken, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,15 +72,27 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         self.restore(self.model, len(self.progress.history) - 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save everything, then point `progress.json` at it: a kill in between costs one epoch and no more."""
+        """Save everything, then point `progress.json` at it: a kill in between costs one epoch and no more.
+
+        Raises `OutputUnwritable`.
+        """
         now = time.monotonic()
         self.progress.duration_s += now - self.resumed_at
         self.resumed_at = now
         self.progress.history.append({name: float(value) for name, value in (logs or {}).items()})
         self.progress.finished = self.model.stop_training or epoch + 1 == self.progress.recipe.epochs
-        self.model.save_weights(self.weights_path(epoch))
-        write_progress(self.folder, self.progress)
-        self.remove_obsolete()
+        with writing(self.folder, "make room there, and continue with --resume"):
+            self.save(self.weights_path(epoch))
+            write_progress(self.folder, self.progress)
+            self.remove_obsolete()
+
+    def save(self, path: Path) -> None:
+        """Save weights and optimizer. Raises `OSError`."""
+        try:
+            self.model.save_weights(path)
+        except RuntimeError as error:
+            # What h5py raises where a full disk keeps it from closing the file.
+            raise OSError(first_line(error)) from error
 
     def restore(self, model: keras.Model, epoch: int) -> None:
         """Load the state at the end of an epoch. Raises `DataError`."""

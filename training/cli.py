@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from service.versions import next_version
+from training.errors import writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from training.evaluate import Scores
     from training.numbers_assessment import NumberFigures
 
+OTHER_FOLDER = "choose another --out"
 DATA_DIR = click.option(
     "--data-dir",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -28,7 +30,7 @@ DATA_DIR = click.option(
 @click.option("--recipe", default="strokes", show_default=True, help="strokes, strokes-held-out or baseline.")
 @DATA_DIR
 @click.option("--epochs", type=click.IntRange(min=1), help="At most so many.  [default: the recipe's]")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -113,7 +115,7 @@ def evaluate(
         # Before the work of minutes: the folder may be out of reach, and matplotlib may be missing.
         from training.picture import draw_assessment
 
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
     figures, answered = assess(
         load_classifier(model),
         "/".join(model.resolve().parts[-2:]),
@@ -123,11 +125,19 @@ def evaluate(
     )
     encoded = msgspec.json.format(msgspec.json.encode(figures))
     if out:
-        (out / "report.json").write_bytes(encoded + b"\n")
-        draw_assessment(figures, answered, out / "report.png")
+        with writing(out, OTHER_FOLDER):
+            (out / "report.json").write_bytes(encoded + b"\n")
+            draw_assessment(figures, answered, out / "report.png")
     if card:
-        (card / EVALUATION_FILE).write_text(describe(figures, read_run(model)), encoding="utf-8")
+        with writing(card, "choose another --card"):
+            (card / EVALUATION_FILE).write_text(describe(figures, read_run(model)), encoding="utf-8")
     click.echo(encoded if as_json else "\n".join(tabulate(figures)))
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder for the results. Raises `OutputUnwritable`."""
+    with writing(out, OTHER_FOLDER):
+        out.mkdir(parents=True, exist_ok=True)
 
 
 def evaluate_numbers(model: Path, data_dir: Path | None, out: Path | None, as_json: bool) -> None:
@@ -141,7 +151,7 @@ def evaluate_numbers(model: Path, data_dir: Path | None, out: Path | None, as_js
     if out:
         from training.numbers_picture import draw_worst_numbers
 
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
     figures, answers = assess_numbers(
         Model(load_runner(model)),
         "/".join(model.resolve().parts[-2:]),
@@ -150,8 +160,9 @@ def evaluate_numbers(model: Path, data_dir: Path | None, out: Path | None, as_js
     )
     encoded = msgspec.json.format(msgspec.json.encode(figures))
     if out:
-        (out / "numbers.json").write_bytes(encoded + b"\n")
-        draw_worst_numbers(answers, out / "numbers.png")
+        with writing(out, OTHER_FOLDER):
+            (out / "numbers.json").write_bytes(encoded + b"\n")
+            draw_worst_numbers(answers, out / "numbers.png")
     click.echo(encoded if as_json else "\n".join(tabulate_numbers(figures)))
 
 

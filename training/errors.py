@@ -3,19 +3,23 @@
 LiveDigitError                  exit_code 1
 └── TrainingError
     ├── DataError                             a data file is missing, damaged, or cannot be downloaded
-    ├── ModelUnreadable                       what is to be evaluated is neither a SavedModel nor an artifact
+    ├── ModelUnreadable                       what is to be evaluated is no model of digits that can be asked
+    ├── OutputUnwritable                      a folder for results cannot be made or written
+    ├── UnknownRecipe           exit_code 2   there is no recipe of that name
     ├── VersionTaken            exit_code 2   that version is already there, finished or not
     └── NothingToResume         exit_code 2   no unfinished run of that recipe, seed and number of epochs
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
-from service.errors import LiveDigitError
+from service.errors import LiveDigitError, first_line
 
 
 class TrainingError(LiveDigitError):
@@ -27,11 +31,11 @@ class DataError(TrainingError):
 
 
 class ModelUnreadable(TrainingError):
-    """What is to be evaluated is neither a SavedModel nor a published artifact."""
+    """What is to be evaluated is neither a SavedModel nor a published artifact, or does not tell digits apart."""
 
 
 class OutputUnwritable(TrainingError):
-    """The folder for the results cannot be made."""
+    """A folder for results cannot be made or written."""
 
 
 class UnknownRecipe(TrainingError):
@@ -50,6 +54,17 @@ class NothingToResume(TrainingError):
     """There is no unfinished run like the one that was asked for."""
 
     exit_code = 2
+
+
+@contextmanager
+def writing(folder: Path, remedy: str) -> Iterator[None]:
+    """Say in one line that a folder cannot be written. Raises `OutputUnwritable`."""
+    try:
+        yield
+    except OSError as error:
+        # What HDF5 gives for words runs over many lines.
+        reason = os.strerror(error.errno) if error.errno else first_line(error)
+        raise OutputUnwritable(f"{folder}: cannot be written ({reason}): {remedy}") from error
 
 
 @contextmanager

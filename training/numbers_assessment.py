@@ -16,7 +16,7 @@ from training.config import HELD_OUT_WRITERS
 from training.evaluate import calibration_error
 from training.numbers import NATURALLY, SEPARATED, SPACINGS, TOUCHING, ComposedNumber, compose_numbers
 from training.strokes import place_as_drawn
-from training.unipen import load_pen_digits
+from training.unipen import choose_writers, load_pen_digits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +100,7 @@ def assess_numbers(
     model: Model, name: str, data_dir: Path | None, report: Callable[[str], None], count: int = NUMBERS
 ) -> tuple[NumberFigures, list[Answer]]:
     """Ask everything that the protocol asks of the writers whom recipes hold out. Raises `DataError`."""
-    digits = [digit for digit in load_pen_digits(data_dir)[0] if digit.writer in HELD_OUT_WRITERS]
+    digits = choose_writers(load_pen_digits(data_dir)[0], HELD_OUT_WRITERS)
     answers: dict[tuple[str, str], list[Answer]] = {}
     for kind, numbers in list_questions(digits, count):
         for form, read in FORMS.items():

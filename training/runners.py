@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from service.contract import Manifest, TrainingRun
 from service.errors import first_line
-from training.data import Pixels, tensor_from_images
+from training.data import SIDE, Pixels, tensor_from_images
 from training.errors import ModelUnreadable
 from training.quiet import import_tensorflow
 
 BATCH = 500
+CLASSES = 10
 
+Runner = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Tensors, (N, 28, 28, 1) float32 in [0, 1], to probabilities, (N, 10) float32."""
 Classifier = Callable[[Pixels], NDArray[np.float32]]
 """Prepared images, (N, 28, 28) uint8, to probabilities, (N, 10) float32."""
 
@@ -27,13 +30,28 @@ def load_classifier(folder: Path) -> Classifier:
     return in_batches(load_runner(folder))
 
 
-def load_runner(folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def load_runner(folder: Path) -> Runner:
     """Load the same, to be asked with tensors, (N, 28, 28, 1) float32. Raises `ModelUnreadable`."""
     if (folder / "saved_model.pb").is_file():
-        return load_saved_model(folder)
-    if (folder / "model.onnx").is_file():
-        return load_onnx(folder / "model.onnx")
-    raise ModelUnreadable(f"{folder}: neither a SavedModel (saved_model.pb) nor an artifact (model.onnx)")
+        run = load_saved_model(folder)
+    elif (folder / "model.onnx").is_file():
+        run = load_onnx(folder / "model.onnx")
+    else:
+        raise ModelUnreadable(f"{folder}: neither a SavedModel (saved_model.pb) nor an artifact (model.onnx)")
+    check_answers(run, folder)
+    return run
+
+
+def check_answers(run: Runner, folder: Path) -> None:
+    """Ask about a blank image. Raises `ModelUnreadable` where ten probabilities do not come back."""
+    expected = "expected a model that takes `image`, (N, 28, 28, 1), and gives `probabilities`, (N, 10)"
+    try:
+        shape = run(np.zeros((1, SIDE, SIDE, 1), np.float32)).shape
+    # The runtimes' exceptions have no common base.
+    except Exception as error:
+        raise ModelUnreadable(f"{folder}: cannot be asked about a digit ({first_line(error)}): {expected}") from error
+    if shape != (1, CLASSES):
+        raise ModelUnreadable(f"{folder}: answers one image with shape {shape}: {expected}")
 
 
 def read_run(folder: Path) -> TrainingRun | None:
@@ -49,7 +67,7 @@ def read_run(folder: Path) -> TrainingRun | None:
     return None
 
 
-def in_batches(run: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Classifier:
+def in_batches(run: Runner) -> Classifier:
     """Bound the memory that a large data set takes."""
 
     def classify(images: Pixels) -> NDArray[np.float32]:
@@ -59,7 +77,7 @@ def in_batches(run: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Cla
     return classify
 
 
-def load_saved_model(folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def load_saved_model(folder: Path) -> Runner:
     """Load the endpoint `serve` of a SavedModel. Raises `ModelUnreadable`."""
     import_tensorflow()
     import tensorflow as tf
@@ -79,7 +97,7 @@ def load_saved_model(folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np
     return run
 
 
-def load_onnx(path: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def load_onnx(path: Path) -> Runner:
     """Load an ONNX graph. Raises `ModelUnreadable`."""
     # Since 1.29 it reports its use to its maker unless told otherwise before it is imported.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -23,7 +23,7 @@ from training.calibration import Judged, learn_calibration, number_validation, r
 from training.checkpoints import Progress, keep_others_out, read_progress, write_progress
 from training.corrections import load_corrections, make_correction_pools
 from training.data import Digits, load_mnist, prepare_digits, split_rows, tensor_from_images
-from training.errors import OutputUnwritable, VersionTaken
+from training.errors import VersionTaken, writing
 from training.evaluate import score_answers, softmax
 from training.fitting import EVALUATION_BATCH, fit
 from training.model import (
@@ -180,15 +180,14 @@ def open_workshop(order: Order, resume: bool, begun: Progress) -> Iterator[Progr
 
 def make_workshop(folder: Path) -> None:
     """Make the folder for a run's state. Raises `VersionTaken` or `OutputUnwritable`."""
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError as error:
-        with keep_others_out(folder):
-            raise VersionTaken(
-                f"{folder}: an unfinished run is there: continue it with --resume, or delete the folder"
-            ) from error
-    except OSError as error:
-        raise OutputUnwritable(f"{folder}: cannot be made ({error.strerror}): choose another --out") from error
+    with writing(folder, "choose another --out"):
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError as error:
+            with keep_others_out(folder):
+                raise VersionTaken(
+                    f"{folder}: an unfinished run is there: continue it with --resume, or delete the folder"
+                ) from error
 
 
 def calibrate(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +58,17 @@ def load_pen_digits(data_dir: Path | None) -> tuple[list[PenDigit], DatasetRecor
         sha256={path.name: hash_file(path)},
     )
     return digits, record
+
+
+def choose_writers(digits: Sequence[PenDigit], writers: Sequence[int]) -> list[PenDigit]:
+    """List the digits of some writers. Raises `DataError` where there is none."""
+    chosen = [digit for digit in digits if digit.writer in writers]
+    if not chosen:
+        raise DataError(
+            f"the pen strokes hold no digit by the writers {', '.join(map(str, writers))}, whom models are judged by: "
+            f"use the whole of {PEN_FILE}"
+        )
+    return chosen
 
 
 def find_pen_file(data_dir: Path) -> Path | None:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from training.cli import evaluate, train
 from training.config import RECIPES, find_recipe
-from training.errors import ModelUnreadable, UnknownRecipe
+from training.errors import DataError, ModelUnreadable, OutputUnwritable, UnknownRecipe
 
 
 def modules_after(statement: str) -> set[str]:
@@ -58,3 +58,27 @@ def test_the_held_out_recipe_differs_only_in_what_it_learns_from() -> None:
     whole, held_out = (msgspec.to_builtins(RECIPES[name]) for name in ("strokes", "strokes-held-out"))
     differing = {field for field in whole if whole[field] != held_out[field]}
     assert differing == {"name", "validation_share", "held_out_writers"}
+
+
+def test_a_seed_that_keras_cannot_take_is_a_usage_error() -> None:
+    assert CliRunner().invoke(train, ["--seed", str(2**32)]).exit_code == 2
+
+
+@pytest.mark.parametrize("flag", [[], ["--numbers"]], ids=["digits", "numbers"])
+def test_a_folder_for_results_that_cannot_be_made_is_named(repo_root: Path, tmp_path: Path, flag: list[str]) -> None:
+    (tmp_path / "file").touch()
+    arguments = [str(repo_root / "artifacts/models/digits/2"), "--out", str(tmp_path / "file" / "out"), *flag]
+    result = CliRunner().invoke(evaluate, arguments)
+    assert isinstance(result.exception, OutputUnwritable)
+    assert "--out" in str(result.exception)
+
+
+@pytest.mark.parametrize("flag", [[], ["--numbers"]], ids=["digits", "numbers"])
+def test_a_recording_without_the_judging_writers_is_refused(repo_root: Path, tiny_data: Path, flag: list[str]) -> None:
+    recording = tiny_data / "pendigits" / "pendigits-orig.tra"
+    first_digits, _, _ = recording.read_text().partition(".COMMENT 0 5 1")
+    recording.write_text(first_digits.rpartition(".SEGMENT")[0])
+    arguments = [str(repo_root / "artifacts/models/digits/2"), "--data-dir", str(tiny_data), *flag]
+    result = CliRunner().invoke(evaluate, arguments)
+    assert isinstance(result.exception, DataError)
+    assert "5, 10, 15, 20, 25, 30" in str(result.exception)

@@ -264,3 +264,19 @@ def test_a_run_that_was_begun_before_data_were_recorded_can_be_resumed(tiny_mnis
         pass
     with open_workshop(order, True, begin(order, datasets=gather_examples(order).records)) as progress:
         assert progress.history == []
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "HDF5\nin many lines"), RuntimeError("No space left\nbuf = 0")]
+)
+def test_a_disk_that_is_full_at_a_checkpoint_is_named(tmp_path: Path, error: Exception) -> None:
+    from training.checkpoints import Checkpoints, Progress
+
+    def fill(_: Path) -> None:
+        raise error
+
+    checkpoints = Checkpoints(tmp_path, Progress(recipe=find_recipe("baseline"), seed=1), [])
+    checkpoints.set_model(SimpleNamespace(stop_training=False, save_weights=fill))
+    with pytest.raises(OutputUnwritable, match=r"No space left.*--resume") as caught:
+        checkpoints.on_epoch_end(0, {})
+    assert "\n" not in str(caught.value)
