@@ -6,8 +6,11 @@ alone. What a recipe holds out is left out only afterwards, so that recipes whic
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -18,7 +21,7 @@ import numpy as np
 
 from training.augment import distort_image, redraw_strokes
 from training.data import Digits, Pixels, prepare_digits
-from training.errors import DataError
+from training.errors import DataError, writing
 from training.negatives import draw_not_digits
 from training.pieces import draw_pieces, find_unlike, name_kinds
 
@@ -40,6 +43,10 @@ KNOWN_DIGITS = 4000
 """Of MNIST and of the pen digits each, with which pieces are compared."""
 POOL_FORMAT = 1
 """To be raised when drawings change, so that cached pools are not taken for the new ones."""
+
+OTHER_CACHE = "make room there, or name another folder in XDG_CACHE_HOME"
+PR_SET_PDEATHSIG = 1
+"""As Linux's `prctl.h` has it."""
 
 Seed = tuple[int, ...]
 
@@ -156,24 +163,35 @@ def repeat_rows(rows: NDArray[np.int64], size: int, copies: int) -> NDArray[np.i
 
 
 def find_or_make(job: Job, report: Callable[[str], None]) -> Pixels:
-    """Load a job's images from the cache, or make and save them in one step, so that a kill leaves no half file.
-
-    Raises `DataError`.
-    """
+    """Load a job's images from the cache, or make and save them. Raises `DataError` or `OutputUnwritable`."""
     digest = hashlib.sha256(repr((POOL_FORMAT, job.name, job.key)).encode()).hexdigest()
     path = cache_folder() / f"{job.name}-{digest[:16]}.npy"
     if not path.exists():
         report(f"drawing {job.name} into {path}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}")
-        with temporary.open("wb") as file:
-            np.save(file, np.concatenate(list(run_calls(job))))
-        temporary.rename(path)
+        # Before the minutes that drawing takes: the folder may be out of reach.
+        with writing(path.parent, OTHER_CACHE):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        save_images(path, np.concatenate(list(run_calls(job))))
     try:
         images: Pixels = np.load(path)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: cannot be read ({error}): delete it, and it is made anew") from error
     return images
+
+
+def save_images(path: Path, images: Pixels) -> None:
+    """Write images and give them their name in one step, so that a kill leaves no half file of that name.
+
+    Raises `OutputUnwritable`.
+    """
+    temporary = path.with_suffix(f".{os.getpid()}")
+    with writing(path.parent, OTHER_CACHE):
+        try:
+            with temporary.open("wb") as file:
+                np.save(file, images)
+            temporary.rename(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def cache_folder() -> Path:
@@ -187,10 +205,20 @@ def run_calls(job: Job) -> Iterator[Pixels]:
         yield from (function(*arguments) for function, arguments in job.calls)
         return
     # Not forked: TensorFlow's threads do not survive a fork.
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as executor:
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), end_with, (os.getpid(),)) as executor:
         futures = [executor.submit(function, *arguments) for function, arguments in job.calls]
         for future in futures:
             yield future.result()
+
+
+def end_with(parent: int) -> None:
+    """Have this worker end when the process that started it is killed, where the system offers that: on Linux."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        # It was killed before this was asked for.
+        os._exit(1)
 
 
 def plan_images(recipe: Recipe, images: Pixels) -> Job:

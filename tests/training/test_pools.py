@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -8,7 +14,7 @@ import pytest
 
 from training.config import BASELINE, STROKES, Recipe
 from training.data import Digits
-from training.errors import DataError
+from training.errors import DataError, OutputUnwritable
 from training.pools import NOT_A_DIGIT, Pool, Sources, make_pools, plan_images, run_calls
 from training.unipen import PenDigit
 
@@ -144,3 +150,53 @@ def test_shifted_images_move_by_a_pixel_at_most_and_never_around_the_edge() -> N
     assert not moved[:, 20:].any()
     assert not moved[:, :, :4].any()
     assert not moved[:, 16:, :26].any()
+
+
+def test_a_kill_while_images_are_drawn_leaves_nothing_in_the_cache(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(_: object) -> Iterator[np.ndarray]:
+        assert list(cache.iterdir()) == []
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.pools.run_calls", look)
+    with pytest.raises(KeyboardInterrupt):
+        make_pools(RECIPE, draw_sources(), ignore)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_full_disk_is_named_and_nothing_is_left_on_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(file: IO[bytes], _: object) -> None:
+        file.write(b"some")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("training.pools.np.save", fill)
+    with pytest.raises(OutputUnwritable, match=f"{cache}.*No space left"):
+        make_pools(RECIPE, draw_sources(), ignore)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_made_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(OutputUnwritable, match="XDG_CACHE_HOME"):
+        make_pools(RECIPE, draw_sources(), ignore)
+
+
+DRAW = """
+import os, time
+from training.pools import Job, run_calls
+calls = [(os.write, (1, b"drawing")), *[(time.sleep, (WAIT_S,))] * 20]
+list(run_calls(Job("slow", (), calls)))
+"""
+WAIT_S = 60
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_workers_end_with_a_run_that_is_killed(repo_root: Path) -> None:
+    program = DRAW.replace("WAIT_S", str(WAIT_S))
+    with subprocess.Popen([sys.executable, "-c", program], cwd=repo_root, stdout=subprocess.PIPE) as process:
+        assert process.stdout.read(7) == b"drawing"
+        process.kill()
+        # The pipe ends with the last process that could write to it.
+        assert process.communicate(timeout=WAIT_S / 2) == (b"", None)
