@@ -230,6 +230,7 @@ def test_a_busy_server_is_left_in_peace_for_as_long_as_it_asks(still_page: Any, 
     still_page.draw_stroke([[140, 140]])
     still_page.expect_notice("Too many requests. Trying again in 7 s.")
     asked = len(still_page.predictions())
+    still_page.pass_time(3000)
     still_page.draw("seven-plain")
     still_page.expect_notice("Too many requests. Trying again in 4 s.")
     still_page.tab.keyboard.press("Escape")

@@ -15,7 +15,7 @@ import { Results } from "./results.js";
 import { drawingInAddress, linkTo, offerLink, tidyAddress } from "./share.js";
 import { Status } from "./status.js";
 import { labels, pictureProblems, text } from "./strings.js";
-import { CANVAS_SIZE, WIDE_SIZE, isPortable } from "./strokes.js";
+import { CANVAS_SIZE, WIDE_SIZE } from "./strokes.js";
 import { attachTools } from "./tools.js";
 
 const find = (id) => document.getElementById(id);
@@ -246,10 +246,7 @@ attachModes(find, (width) => {
 });
 attachPictureInputs(find, () => drawing.content.width, {
   onStart: () => results.showBusy(true),
-  onPicture(picture) {
-    cleaned = picture;
-    open({ picture, width: picture.width });
-  },
+  onPicture: (picture) => open({ picture, width: picture.width }),
   onError(error) {
     results.showBusy(false);
     results.showProblem(pictureProblems[error.kind] ?? pictureProblems["not-an-image"]);

@@ -3,8 +3,7 @@
 import { loadModule } from "./api.js";
 
 /**
- * Clean each and hand it on, unless another has come by then: `width()` is that of the canvas; `listener` has onStart,
- * onPicture and onError. Returns a function that forgets what is still being cleaned.
+ * Clean each and hand it on: `width()` is that of the canvas; `listener` has onStart, onPicture and onError.
  */
 export function attachPictureInputs(find, width, listener) {
   for (const [button, input] of [
@@ -36,7 +35,7 @@ export function attachPictureInputs(find, width, listener) {
       listener.onPicture(picture);
       find("cleaning").hidden = false;
     } catch (error) {
-      if (number === newest) listener.onError(error);
+      listener.onError(error);
     }
   }
 }
