@@ -46,6 +46,40 @@ def test_an_entry_opens_the_very_drawing(page: Any) -> None:
     assert page.predictions()[-1].post_data_buffer == sent
 
 
+def test_looking_at_an_entry_changes_nothing(page: Any) -> None:
+    for name in ("seven-crossed", "zero-oval"):
+        page.draw(name)
+        page.expect_digit(page.drawings[name]["label"])
+        page.tab.keyboard.press("Escape")
+        page.expect_blank()
+    kept = page.stored("history")
+    entries(page).last.focus()
+    page.tab.keyboard.press("Enter")
+    page.expect_digit("7")
+    assert page.stored("history") == kept
+    expect(entries(page).last).to_be_focused()
+    page.draw_stroke([[20, 20], [30, 30]])
+    page.wait_until(lambda: page.stored("history")[0]["id"] == kept[1]["id"])
+    expect(entries(page)).to_have_count(2)
+
+
+def test_a_drawing_of_more_strokes_than_can_be_opened_is_read_and_neither_kept_nor_shared(page: Any) -> None:
+    page.find("#pad").focus()
+    page.tab.evaluate(
+        """() => {
+            for (let count = 0; count < 1002; count += 1) {
+                pad.dispatchEvent(new KeyboardEvent("keydown", { key: " " }));
+            }
+        }"""
+    )
+    page.wait_for("answer.dataset.state !== 'blank' && !answer.hasAttribute('data-busy')")
+    expect(page.find("#share")).to_be_disabled()
+    expect(entries(page)).to_have_count(0)
+    page.tab.keyboard.press("Control+z")
+    expect(entries(page)).to_have_count(1)
+    expect(page.find("#share")).to_be_enabled()
+
+
 def test_only_the_last_twenty_are_kept(open_page: Callable[..., Any]) -> None:
     many = [{"id": str(index), "strokes": "IIII", "digit": 1, "confidence": 0.9} for index in range(30)]
     page = open_page(prepare=store("livedigit.history", many))

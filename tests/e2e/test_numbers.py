@@ -203,6 +203,14 @@ def test_a_drawing_goes_with_the_mode_where_it_fits_and_undo_brings_it_back(page
     expect(page.find("#mode-number")).to_have_attribute("aria-pressed", "true")
 
 
+def test_choosing_the_mode_that_is_on_changes_nothing(page: Any) -> None:
+    page.draw("seven-crossed")
+    page.expect_digit("7")
+    page.tab.keyboard.press("Control+z")
+    page.find("#mode-digit").click()
+    expect(page.find("#redo")).to_be_enabled()
+
+
 def test_one_digit_is_read_as_before_after_a_number(page: Any) -> None:
     page.write_number("10", left=300)
     page.expect_digit("10")

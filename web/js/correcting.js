@@ -12,6 +12,7 @@ import {
   setConsent,
 } from "./corrections.js";
 import { text } from "./strings.js";
+import { isPortable } from "./strokes.js";
 
 const FILE_NAME = "livedigit-drawings.json";
 
@@ -45,7 +46,7 @@ export class Correcting {
     const corrections = loadCorrections();
     const current = corrections.find(({ name }) => name === target.id)?.label;
     for (const button of this.#find("labels").children) {
-      button.disabled = target.strokes.length === 0 || Boolean(target.picture);
+      button.disabled = !isPortable(target.strokes) || Boolean(target.picture);
       button.ariaPressed = String(button.textContent === current);
     }
     this.#find("correction-which").textContent = target.which ?? "";

@@ -50,9 +50,9 @@ export class Drawing {
     this.#change({ ...this.#present, id: this.id ?? newId(), strokes });
   }
 
-  /** Another drawing: strokes, or a cleaned picture. */
-  open({ strokes = [], picture = null, width = CANVAS_SIZE }) {
-    this.#change({ id: newId(), picture, strokes, width });
+  /** Another drawing: strokes, or a cleaned picture; with its name where it has one. */
+  open({ id = newId(), strokes = [], picture = null, width = CANVAS_SIZE }) {
+    this.#change({ id, picture, strokes, width });
   }
 
   clear() {

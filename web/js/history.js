@@ -27,9 +27,19 @@ export class History {
     this.#render();
   }
 
-  /** Keep a drawing and its answer, a digit or a number; a drawing that is already there is brought up to date. */
+  /** Is this very drawing there? To look at it again changes nothing. */
+  holds({ id, strokes }) {
+    const encoded = encodeStrokes(strokes);
+    return this.#entries.some((entry) => entry.id === id && entry.strokes === encoded);
+  }
+
+  /**
+   * Keep a drawing and its answer, a digit or a number; a drawing that is already there is brought up to date, and one
+   * that is too long is not kept.
+   */
   record({ id, strokes }, { digit, number, confidence }) {
     const entry = { id, strokes: encodeStrokes(strokes), digit, number, confidence };
+    if (!isEntry(entry)) return;
     // Another tab may have written since: its drawings are kept.
     const others = (this.#isSaved ? load() : this.#entries).filter((each) => each.id !== id);
     this.#store([entry, ...others].slice(0, MAX_ENTRIES));
@@ -63,9 +73,9 @@ export class History {
   }
 }
 
-function drawingOf({ strokes, number }) {
+function drawingOf({ id, strokes, number }) {
   const width = number === undefined ? CANVAS_SIZE : WIDE_SIZE;
-  return { strokes: decodeStrokes(strokes, width), width };
+  return { id, strokes: decodeStrokes(strokes, width), width };
 }
 
 function thumbnail(drawing) {

@@ -15,7 +15,7 @@ import { Results } from "./results.js";
 import { drawingInAddress, linkTo, offerLink, tidyAddress } from "./share.js";
 import { Status } from "./status.js";
 import { labels, pictureProblems, text } from "./strings.js";
-import { CANVAS_SIZE, WIDE_SIZE } from "./strokes.js";
+import { CANVAS_SIZE, WIDE_SIZE, isPortable } from "./strokes.js";
 import { attachTools } from "./tools.js";
 
 const find = (id) => document.getElementById(id);
@@ -69,7 +69,7 @@ function refresh() {
   find("undo").disabled = !drawing.canUndo;
   find("redo").disabled = !drawing.canRedo;
   find("clear").disabled = drawing.isBlank;
-  find("share").disabled = drawing.strokes.length === 0;
+  find("share").disabled = !isPortable(drawing.strokes);
   if (!drawing.picture) find("cleaning").hidden = true;
   lastAnswer = null;
   numbers?.clear();
@@ -111,7 +111,7 @@ function showAnswer(answer, request) {
   if (!request.settled) return;
   isUnanswered = false;
   lastAnswer = answer;
-  if (!drawing.picture) history.record(drawing.content, answer);
+  if (!drawing.picture && !history.holds(drawing.content)) history.record(drawing.content, answer);
   explain();
   panels.showCorrecting(correctable());
   // The frame after the next one begins when this answer is on the screen.

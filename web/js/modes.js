@@ -7,7 +7,9 @@ const BUTTONS = { "mode-digit": CANVAS_SIZE, "mode-number": WIDE_SIZE };
 
 /** Call `onChoose(width)` where the user wants the other one. */
 export function attachModes(find, onChoose) {
-  for (const [id, width] of Object.entries(BUTTONS)) find(id).addEventListener("click", () => onChoose(width));
+  for (const [id, width] of Object.entries(BUTTONS)) {
+    find(id).addEventListener("click", ({ currentTarget }) => currentTarget.ariaPressed === "true" || onChoose(width));
+  }
 }
 
 /** Lay the page out for a canvas of a width. */

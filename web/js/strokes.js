@@ -13,7 +13,8 @@ export const CROP_MARGIN = 4;
 const STEPS_PER_PIXEL = 2;
 /** Weight of the point before in the running average that smooths a stroke. */
 const SMOOTHING = 0.3;
-const MAX_POINTS = 20_000;
+/** Of a drawing as text: some 20,000 points. */
+const MAX_LENGTH = 80_000;
 const MAX_STROKES = 500;
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -134,10 +135,15 @@ function encodeInteger(value) {
   return text;
 }
 
+/** Can a drawing be read again once it is written? Not without strokes, and not where it is too long. */
+export function isPortable(strokes) {
+  return strokes.length > 0 && strokes.length <= MAX_STROKES && encodeStrokes(strokes).length <= MAX_LENGTH;
+}
+
 /** Read what `encodeStrokes` wrote. Throws RangeError for anything else: links come from strangers. */
 export function decodeStrokes(text, width = CANVAS_SIZE) {
   const strokes = text.split(".");
-  if (text.length > 4 * MAX_POINTS || strokes.length > MAX_STROKES) throw new RangeError("too long");
+  if (text.length > MAX_LENGTH || strokes.length > MAX_STROKES) throw new RangeError("too long");
   return strokes.map((stroke) => decodeStroke(stroke, width));
 }
 
