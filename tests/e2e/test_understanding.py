@@ -53,6 +53,14 @@ def test_the_map_shows_the_models_colours(page: Any) -> None:
     page.problems.clear()
 
 
+def test_the_map_goes_with_the_answer_that_it_explains(page: Any) -> None:
+    explained(page)
+    page.tab.route("**/predict?debug=true", lambda route: route.fulfill(status=500, json={"detail": "internal error"}))
+    page.draw_stroke([[20, 20], [40, 40]])
+    page.expect_notice("Internal error.")
+    expect(page.find("#mattered")).to_be_hidden()
+
+
 def test_without_the_inference_protocol_the_rest_of_the_panel_works(page: Any) -> None:
     page.tab.route("**/infer", lambda route: route.fulfill(status=404, json={"error": "no"}))
     page.draw("four-open")

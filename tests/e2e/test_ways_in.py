@@ -118,6 +118,71 @@ def test_a_photograph_is_cleaned_and_read(page: Any, name: str, dark_ink: bool) 
     page.expect_digit(drawing["label"])
 
 
+def test_the_panel_on_cleaning_is_about_the_picture_that_is_shown(page: Any) -> None:
+    for name in ("seven-crossed", "zero-oval"):
+        choose(page, photograph(page.drawings[name], size=300))
+        page.expect_digit(page.drawings[name]["label"])
+    expect(page.find("#cleaning")).to_be_visible()
+    page.tab.keyboard.press("Control+z")
+    expect(page.find("#cleaning")).to_be_hidden()
+    page.tab.keyboard.press("Control+Shift+z")
+    expect(page.find("#cleaning")).to_be_visible()
+
+
+def test_strokes_on_a_picture_make_no_link(page: Any) -> None:
+    choose(page, photograph(page.drawings["seven-crossed"], size=300))
+    page.expect_digit("7")
+    page.draw_stroke([[20, 20], [30, 30]])
+    expect(page.find("#undo")).to_be_enabled()
+    expect(page.find("#share")).to_be_disabled()
+
+
+def hold_pictures(tab: Any) -> None:
+    """Decode the first picture only when told to, by `release()`."""
+    tab.add_init_script(
+        """{
+            const decode = window.createImageBitmap;
+            const held = new Promise(resolve => { window.release = resolve; });
+            window.createImageBitmap = async (...given) => {
+                window.createImageBitmap = decode;
+                window.isHeld = true;
+                await held;
+                const bitmap = await decode(...given);
+                // The rest of the cleaning is done in one go.
+                setTimeout(() => { window.wasCleaned = true; });
+                return bitmap;
+            };
+        }"""
+    )
+
+
+@pytest.mark.parametrize("later", ["picture", "sample"])
+def test_a_slower_picture_does_not_take_the_place_of_a_later_choice(open_page: Callable[..., Any], later: str) -> None:
+    page = open_page(prepare=hold_pictures)
+    choose(page, photograph(page.drawings["zero-oval"], size=300))
+    page.wait_for("window.isHeld === true")
+    if later == "picture":
+        choose(page, photograph(page.drawings["seven-crossed"], size=300))
+    else:
+        page.find("#sample").click()
+    page.wait_for("digit.textContent !== ''")
+    read = page.find("#digit").inner_text()
+    page.tab.evaluate("release()")
+    page.wait_for("window.wasCleaned === true")
+    page.expect_digit(read)
+    page.tab.keyboard.press("Control+z")
+    page.expect_blank()
+
+
+def test_a_stroke_in_progress_is_kept_when_another_drawing_is_opened(page: Any) -> None:
+    page.draw_stroke(page.drawings["seven-plain"]["strokes"][0], lift=False)
+    choose(page, photograph(page.drawings["zero-oval"], size=300))
+    page.expect_digit("0")
+    page.tab.mouse.up()
+    page.tab.keyboard.press("Control+z")
+    page.expect_digit("7")
+
+
 def test_a_picture_leaves_no_trace_in_history(page: Any) -> None:
     choose(page, photograph(page.drawings["seven-crossed"]))
     page.expect_digit("7")
@@ -198,6 +263,7 @@ def test_without_a_clipboard_the_link_goes_to_the_address_bar(open_page: Callabl
     assert "#d=" in page.tab.url
     page.draw_stroke([[20, 20], [30, 30]])
     page.wait_until(lambda: "#d=" not in page.tab.url)
+    expect(page.find("#share-message")).to_be_empty()
 
 
 @pytest.mark.parametrize("damaged", ["#d=", "#d=~~~", "#d=AAA", "#d=" + "9" * 1000])

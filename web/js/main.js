@@ -47,6 +47,8 @@ const history = new History(find, open);
 const reader = new Reader(ask, { onBusy: showBusy, onAnswer: showAnswer, onError: showError });
 let lastAnswer = null;
 let isUnanswered = false;
+/** The picture that the panel on cleaning is about. */
+let cleaned = null;
 /** The view of whole numbers; its code comes with the first of them. */
 let numbers = null;
 
@@ -69,29 +71,37 @@ function refresh() {
   find("undo").disabled = !drawing.canUndo;
   find("redo").disabled = !drawing.canRedo;
   find("clear").disabled = drawing.isBlank;
-  find("share").disabled = !isPortable(drawing.strokes);
-  if (!drawing.picture) find("cleaning").hidden = true;
-  lastAnswer = null;
+  find("share").disabled = drawing.picture !== null || !isPortable(drawing.strokes);
+  find("share-message").textContent = "";
+  find("cleaning").hidden = drawing.picture !== cleaned || drawing.picture === null;
   numbers?.clear();
-  panels.showCorrecting(correctable());
   if (drawing.isBlank) {
     isUnanswered = false;
     reader.cancel();
     results.showBusy(false);
     results.showBlank();
-    explain();
+    forgetAnswer();
   } else {
     read();
   }
+  panels.showCorrecting(correctable());
+}
+
+function forgetAnswer() {
+  lastAnswer = null;
+  explain();
 }
 
 function read() {
   isUnanswered = true;
+  forgetAnswer();
   reader.settle(drawing.content);
 }
 
 /** Another drawing in place of the one on the pad, drawn before the user's eyes. */
 function open(content) {
+  forgetPictures();
+  pad.finish();
   tidyAddress();
   drawing.open(content);
   refresh();
@@ -244,9 +254,12 @@ attachModes(find, (width) => {
   drawing.resize(width);
   refresh();
 });
-attachPictureInputs(find, () => drawing.content.width, {
+const forgetPictures = attachPictureInputs(find, () => drawing.content.width, {
   onStart: () => results.showBusy(true),
-  onPicture: (picture) => open({ picture, width: picture.width }),
+  onPicture(picture) {
+    cleaned = picture;
+    open({ picture, width: picture.width });
+  },
   onError(error) {
     results.showBusy(false);
     results.showProblem(pictureProblems[error.kind] ?? pictureProblems["not-an-image"]);

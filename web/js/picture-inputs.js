@@ -3,9 +3,11 @@
 import { loadModule } from "./api.js";
 
 /**
- * Clean each and hand it on: `width()` is that of the canvas; `listener` has onStart, onPicture and onError.
+ * Clean each and hand it on, unless another has come by then: `width()` is that of the canvas; `listener` has onStart,
+ * onPicture and onError. Returns a function that forgets what is still being cleaned.
  */
 export function attachPictureInputs(find, width, listener) {
+  let newest = 0;
   for (const [button, input] of [
     ["open-picture", "picture-file"],
     ["open-camera", "camera-file"],
@@ -26,16 +28,21 @@ export function attachPictureInputs(find, width, listener) {
 
   async function take([file]) {
     if (!file) return;
+    const number = (newest += 1);
     listener.onStart();
     try {
       const { cleanPicture } = await loadModule("picture");
       const { steps, picture } = await cleanPicture(file, width());
+      if (number !== newest) return;
       const views = ["picture-original", "picture-evened", "picture-ink"].map(find);
       views.forEach((view, index) => view.replaceChildren(steps[index]));
       listener.onPicture(picture);
-      find("cleaning").hidden = false;
     } catch (error) {
-      listener.onError(error);
+      if (number === newest) listener.onError(error);
     }
   }
+
+  return () => {
+    newest += 1;
+  };
 }
