@@ -126,8 +126,44 @@ def test_an_alternative_is_one_tap_away_and_puts_right_what_differs(page: Any) -
     page.expect_digit("11")
     page.wait_until(lambda: len(page.stored("corrections")) == 1)
     assert page.stored("corrections")[0]["label"] == "1"
-    assert page.stored("corrections")[0]["name"].endswith("-1")
-    assert page.stored("history")[0]["number"] == "11"
+    assert (page.stored("history")[0]["number"], page.stored("history")[0]["confidence"]) == ("11", None)
+    assert page.find("#history button").first.inner_text().split() == ["11", "by", "you"]
+
+
+def test_a_number_chosen_by_the_user_has_no_confidence_and_the_choice_can_be_taken_back(page: Any) -> None:
+    answer_with(page, ANSWER)
+    write_two_strokes(page)
+    page.expect_digit("17")
+    alternatives = page.find("#alternatives button")
+    alternatives.filter(has_text="171").click()
+    expect(page.find("#confidence")).to_have_text("by you")
+    expect(page.find("#words")).to_have_text("Taken as 171.")
+    assert page.tab.evaluate("document.getElementById('confidence-meter').value") == 0
+    assert alternatives.locator("b").all_inner_texts() == ["11", "171", "17"]
+    expect(alternatives.nth(1)).to_be_focused()
+    alternatives.last.click()
+    page.expect_digit("17")
+    expect(page.find("#confidence")).to_have_text("55%")
+    expect(alternatives.last).to_have_attribute("aria-pressed", "true")
+    (entry,) = page.stored("history")
+    assert (entry["number"], entry["confidence"]) == ("17", 0.55)
+
+
+def test_corrections_of_a_digit_stay_with_it_when_another_is_written_before_it(open_page: Callable[..., Any]) -> None:
+    page = open_page(viewport={"width": 1120, "height": 1600})
+    answer_with(page, ANSWER)
+    write_two_strokes(page)
+    page.expect_digit("17")
+    page.find("#digits button").first.click()
+    page.find("#labels button").nth(4).click()
+    expect(page.find("#correction-message")).to_contain_text("Kept as a 4")
+    shifted = [{**digit, "box": box} for digit, box in zip(ANSWER["digits"], [[0, 90, 45, 120], BOXES[0]], strict=True)]
+    answer_with(page, {**ANSWER, "number": "31", "digits": shifted})
+    page.draw_stroke([[20, 100], [20, 200]])
+    page.expect_digit("31")
+    page.find("#digits button").first.click()
+    page.find("#labels button").nth(5).click()
+    expect(page.find("#corrections-count")).to_have_text("2 drawings put right so far.")
 
 
 def test_an_alternative_of_another_length_says_nothing_about_single_digits(page: Any) -> None:

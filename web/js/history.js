@@ -34,8 +34,8 @@ export class History {
   }
 
   /**
-   * Keep a drawing and its answer, a digit or a number; a drawing that is already there is brought up to date, and one
-   * that is too long is not kept.
+   * Keep a drawing and its answer, a digit or a number, whose confidence is null where the user has said it; a drawing
+   * that is already there is brought up to date, and one that is too long is not kept.
    */
   record({ id, strokes }, { digit, number, confidence }) {
     const entry = { id, strokes: encodeStrokes(strokes), digit, number, confidence };
@@ -66,8 +66,9 @@ export class History {
     const answer = entry.number ?? entry.digit;
     item.classList.toggle("wide", drawing.width === WIDE_SIZE);
     button.type = "button";
-    button.ariaLabel = text.openEntry(answer, entry.confidence);
-    button.append(thumbnail(drawing), caption(answer, entry.confidence));
+    const likely = entry.confidence === null ? text.byYou : text.roundPercent(entry.confidence);
+    button.ariaLabel = text.openEntry(answer, likely);
+    button.append(thumbnail(drawing), caption(answer, likely));
     button.addEventListener("click", () => this.#onOpen(drawing));
     return item;
   }
@@ -86,11 +87,11 @@ function thumbnail(drawing) {
   return canvas;
 }
 
-function caption(read, confidence) {
+function caption(read, likely) {
   const line = document.createElement("span");
   const [answer, share] = ["b", "small"].map((tag) => document.createElement(tag));
   answer.textContent = read;
-  share.textContent = text.roundPercent(confidence);
+  share.textContent = likely;
   line.append(answer, share);
   return line;
 }

@@ -203,8 +203,10 @@ async function correct(target) {
 
 /** The user says what the number is, and thereby what some of its digits are: [{ target, label }]. */
 async function takeAs(number, corrections) {
-  find("digit").textContent = number;
-  if (lastAnswer && !drawing.picture) history.record(drawing.content, { ...lastAnswer, number });
+  const isReading = number === lastAnswer?.number;
+  if (lastAnswer && !drawing.picture) {
+    history.record(drawing.content, isReading ? lastAnswer : { number, confidence: null });
+  }
   announce(text.takenAs(number));
   const panel = await panels.correcting();
   for (const { target, label } of corrections) await panel.correct(target, label);

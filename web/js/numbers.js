@@ -1,6 +1,6 @@
 /** A whole number: each digit framed where it was written, and what else the number may be, one tap away. */
 
-import { CANVAS_SIZE, WIDE_SIZE, boundsOf, centreStrokes } from "./strokes.js";
+import { CANVAS_SIZE, WIDE_SIZE, boundsOf, centreStrokes, encodeStrokes } from "./strokes.js";
 import { text } from "./strings.js";
 
 /** Below a frame, for its digit. */
@@ -11,7 +11,7 @@ export class Numbers {
   #results;
   #onCorrect;
   #onChoose;
-  #drawing = null;
+  #request = null;
   #answer = null;
   /** What it is taken as by now: the answer, or what the user has said since. */
   #number = "";
@@ -27,13 +27,11 @@ export class Numbers {
 
   /** Show the answer of `/read` to a request of the reader. */
   show(answer, request) {
-    const readings = [answer, ...answer.alternatives];
-    this.#results.showReadings(readings.map(({ number: value, confidence }) => ({ value, confidence })), request);
     this.#answer = answer;
-    this.#drawing = request.drawing;
+    this.#request = request;
     this.#selected = leastCertain(answer.digits);
     this.#find("alternatives").replaceChildren(...answer.alternatives.map((each) => this.#alternativeItem(each)));
-    this.#showDigits(answer.number);
+    this.#showNumber(answer.number);
   }
 
   clear() {
@@ -51,25 +49,53 @@ export class Numbers {
     return number.length === this.#answer?.digits.length;
   }
 
+  /** The first reading with its confidence, or what the user has said instead. */
+  #showNumber(number) {
+    this.#number = number;
+    if (number === this.#answer.number) {
+      const readings = [this.#answer, ...this.#answer.alternatives];
+      const valued = readings.map(({ number: value, confidence }) => ({ value, confidence }));
+      this.#results.showReadings(valued, this.#request);
+    } else {
+      this.#results.showChosen(number);
+    }
+    this.#showDigits(number);
+    this.#markAlternative(number);
+  }
+
+  /** The first reading is among the alternatives once another has been chosen: last, so that no button moves. */
+  #markAlternative(number) {
+    const { children } = this.#find("alternatives");
+    const isComplete = children.length > this.#answer.alternatives.length;
+    if (number !== this.#answer.number && !isComplete) {
+      this.#find("alternatives").append(this.#alternativeItem(this.#answer));
+    }
+    for (const { firstChild: button } of children) {
+      button.ariaPressed = String(button.firstChild.textContent === number);
+    }
+  }
+
   /** Frames and buttons for the digits of a number, if they are those that were found. */
   #showDigits(number) {
-    this.#number = number;
     const digits = this.#isGroupedAs(number) ? this.#answer.digits : [];
     this.#find("frames").replaceChildren(...digits.map(({ box }, index) => frame(box, number[index])));
     this.#find("digits").replaceChildren(...digits.map((digit, index) => this.#digitItem(digit, index)));
   }
 
   #choose(number, corrections) {
-    this.#showDigits(number);
+    this.#showNumber(number);
     this.#onChoose(number, corrections);
   }
 
   #targetAt(index) {
     const { digits } = this.#answer;
     const { digit, confidence } = digits[index];
+    const { id, strokes } = this.#request.drawing;
+    const own = strokesOf(digits, index, strokes);
     return {
-      id: `${this.#drawing.id}-${index}`,
-      strokes: centreStrokes(strokesOf(digits, index, this.#drawing.strokes)),
+      // Its place may be another one's later on.
+      id: `${id}-${hash(encodeStrokes(own))}`,
+      strokes: centreStrokes(own),
       answered: { digit, confidence },
       which: text.which(index + 1, digits.length),
       onChoice: (label) => this.#choose([...this.#number].with(index, label).join(""), []),
@@ -103,6 +129,12 @@ export class Numbers {
     const corrections = differing.map(({ label, index }) => ({ target: this.#targetAt(index), label }));
     return corrections.filter(({ target }) => target.strokes.length > 0);
   }
+}
+
+/** FNV-1a of 32 bits, in letters and digits. Source: G. Fowler, L. Noll and K.-P. Vo. */
+function hash(text) {
+  const mixed = [...text].reduce((sum, character) => Math.imul(sum ^ character.charCodeAt(0), 0x01000193), 0x811c9dc5);
+  return (mixed >>> 0).toString(36);
 }
 
 function leastCertain(digits) {

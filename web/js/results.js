@@ -64,6 +64,15 @@ export class Results {
     if (settled) this.announce(text.announce(best.value, best.confidence, words), ANNOUNCE_AFTER_MS);
   }
 
+  /** What the user says it is: the model's confidence is about something else. */
+  showChosen(value) {
+    this.#setState("answered");
+    this.find("digit").textContent = value;
+    this.find("confidence").textContent = text.byYou;
+    this.find("confidence-meter").value = 0;
+    this.find("words").textContent = text.takenAs(value);
+  }
+
   showError(error) {
     const needsKey = error.status === 401;
     this.showProblem(describeError(error), { canRetry: !needsKey, needsKey });

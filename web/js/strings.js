@@ -92,7 +92,7 @@ export const text = {
   fairlySure: "Fairly sure.",
   probably: (first, second) => `Probably ${first}, perhaps ${second}.`,
   torn: (digits) => `Not sure: it could be ${either.format(digits.map(String))}.`,
-  openEntry: (digit, value) => `Open the drawing read as ${digit}, ${text.roundPercent(value)}`,
+  openEntry: (digit, share) => `Open the drawing read as ${digit}, ${share}`,
   latency: (milliseconds) => `Answered ${Math.round(milliseconds)} ms after the pen was lifted.`,
   influence: (digit, rival) => `What speaks for ${digit} rather than ${rival}`,
   /** `ink` and `gap` are { row, column } of three by three, or null. */
