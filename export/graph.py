@@ -47,7 +47,7 @@ def standardize(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def name_input(graph: onnx.GraphProto) -> None:
-    """Call the one input `image` and its open dimensions by what they mean. Raises `CannotExport`."""
+    """Leave one input, called `image`, its open dimensions named by what they mean. Raises `CannotExport`."""
     weights = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in weights]
     if len(inputs) != 1:
@@ -60,6 +60,8 @@ def name_input(graph: onnx.GraphProto) -> None:
             dimension.dim_param = meaning
     rename_tensors(graph, {inputs[0].name: IMAGE})
     inputs[0].name = IMAGE
+    del graph.input[:]
+    graph.input.extend(inputs)
 
 
 def expose_logits(model: onnx.ModelProto) -> None:

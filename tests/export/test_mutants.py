@@ -191,6 +191,22 @@ def test_the_input_renamed(digits: Any) -> None:
     assert "`picture`" in result.detail
 
 
+def test_weights_listed_before_the_image_are_no_inputs(digits: Any) -> None:
+    """Files of the oldest IR versions list every weight among the inputs."""
+
+    def list_weights(graph: Any) -> None:
+        make = onnx.helper.make_tensor_value_info
+        weights = [make(tensor.name, tensor.data_type, tensor.dims) for tensor in graph.initializer]
+        inputs = [*weights, *graph.input]
+        del graph.input[:]
+        graph.input.extend(inputs)
+
+    mutant = mutate(digits.converted.model, list_weights)
+    prepared = prepare_file(mutant, mutant.SerializeToString(), digits.converted.model, "image")
+    assert prepared.result.passed
+    assert [value.name for value in prepared.model.graph.input] == ["image"]
+
+
 @pytest.mark.parametrize("kind", ["DOUBLE", "FLOAT16", "UINT8"])
 def test_the_wrong_type(digits: Any, kind: str) -> None:
     def retype(graph: Any) -> None:
