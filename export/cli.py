@@ -101,9 +101,7 @@ def export(
 @click.command(context_settings={"max_content_width": 110})
 @click.argument("model", required=False)
 @click.argument("onnx", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--golden", type=click.Path(path_type=Path), help="Check a published version instead; needs no TensorFlow."
-)
+@click.option("--golden", type=click.Path(path_type=Path), help="Check a published version alone; needs no TensorFlow.")
 @click.option("--data", type=click.Path(path_type=Path), help="Your own images: a folder, or an .npz with tensors.")
 @click.option("--batch", "batches", default="1,2,7,64", show_default=True, help="Batch sizes to compare at.")
 @click.option("--signature", help="Signature of the SavedModel.")
@@ -137,6 +135,7 @@ def verify(
     Exit codes: 0 they agree; 1 they do not; 2 usage; 3 cannot be compared; 4 a file is damaged.
     """
     if golden is not None:
+        refuse_beside_golden(context)
         context.exit(check_golden(context, golden))
     if model is None or onnx is None:
         raise UsageError("verify takes a MODEL and an ONNX file, or --golden ARTIFACT")
@@ -149,6 +148,18 @@ def verify(
     write_reports(verified, folder, junit, markdown)
     click.echo(encode_report(verified.report) if as_json else describe_report(verified.report))
     context.exit(0 if verified.report.verdict == "agree" else 1)
+
+
+def refuse_beside_golden(context: click.Context) -> None:
+    """Refuse what the replay of golden examples would ignore. Raises `UsageError`."""
+    given = [
+        parameter.opts[0] if isinstance(parameter, click.Option) else parameter.human_readable_name
+        for parameter in context.command.params
+        if parameter.name != "golden"
+        and context.get_parameter_source(str(parameter.name)) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise UsageError(f"--golden stands alone and writes no report: leave out {', '.join(given)}")
 
 
 def check_golden(context: click.Context, folder: Path) -> int:

@@ -28,6 +28,8 @@ QUESTIONS = {
     "probabilities": "Probabilities the softmax of the logits?",
 }
 LISTED_TIES = 5
+REPRODUCTION_FILES = ("README.md", "worst.npz", "model.onnx", "subgraph.onnx")
+REPRODUCTION_TITLE = "# Reproduction"
 
 
 def describe_report(report: ParityReport) -> str:
@@ -77,6 +79,7 @@ def write_reports(verified: Verified, folder: Path | None, junit: Path | None, m
 def write_folder(folder: Path, verified: Verified) -> None:
     """Write `parity.json` and, where the two disagree, what it takes to see it again."""
     folder.mkdir(parents=True, exist_ok=True)
+    remove_reproduction(folder, keep=[order.onnx, *([order.data] if order.data else [])])
     (folder / "parity.json").write_bytes(msgspec.json.format(msgspec.json.encode(verified.report), indent=1) + b"\n")
     if verified.report.verdict == "agree" or verified.model is None or verified.images is None:
         return
@@ -93,10 +96,21 @@ def write_folder(folder: Path, verified: Verified) -> None:
         str(folder / "worst.npz"),
     ]
     text = (
-        f"# Reproduction\n\n{verified.report.summary}\n\n    {shlex.join(command)}\n\n"
+        f"{REPRODUCTION_TITLE}\n\n{verified.report.summary}\n\n    {shlex.join(command)}\n\n"
         "The first image of `worst.npz` is the worst; `subgraph.onnx`, if there, ends at the first difference.\n"
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def remove_reproduction(folder: Path, keep: list[Path]) -> None:
+    """Remove what an earlier disagreement left, known by its README, but for the files compared just now."""
+    readme = folder / "README.md"
+    if not readme.is_file() or not readme.read_bytes().startswith(REPRODUCTION_TITLE.encode()):
+        return
+    compared = {path.resolve() for path in keep}
+    for path in (folder / name for name in REPRODUCTION_FILES):
+        if path.resolve() not in compared:
+            path.unlink(missing_ok=True)
 
 
 def write_subgraph(path: Path, model: onnx.ModelProto, tensor: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from export.inputs import read_drawings
+from export.report import remove_reproduction
 from service.cli import livedigit
 
 onnx = pytest.importorskip("onnx")
@@ -194,6 +195,25 @@ def test_a_reproduction_reproduces(digits: Any, scaled: Path, tmp_path: Path) ->
     assert any(not each["passed"] and each["input_set"] == "worst.npz" for each in results)
 
 
+def test_a_report_of_agreement_leaves_no_reproduction_of_an_earlier_one(
+    digits: Any, published: Path, scaled: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "junit.xml").write_text("")
+    run("verify", digits.keras_file, scaled, "--batch", "1", "--report", tmp_path / "report")
+    run("verify", digits.keras_file, published / "model.onnx", "--batch", "1", "--report", tmp_path / "report")
+    assert sorted(file.name for file in (tmp_path / "report").iterdir()) == ["junit.xml", "parity.json"]
+
+
+def test_only_a_reproduction_is_removed_and_not_the_files_compared(tmp_path: Path) -> None:
+    files = ["README.md", "model.onnx", "worst.npz"]
+    for text, kept in (("# A model of mine", files), ("# Reproduction", ["model.onnx"])):
+        for name in files:
+            (tmp_path / name).write_text(text)
+        remove_reproduction(tmp_path, keep=[tmp_path / "model.onnx"])
+        assert sorted(file.name for file in tmp_path.iterdir()) == kept
+
+
 def test_an_input_of_another_name_is_a_disagreement(digits: Any, published: Path, tmp_path: Path) -> None:
     model = onnx.load(published / "model.onnx")
     model.graph.input[0].name = model.graph.node[0].input[0] = "picture"
@@ -266,6 +286,21 @@ def test_golden_replays_an_artifact(published: Path) -> None:
     result = run("verify", "--golden", published)
     assert exit_code(result) == 0, result.output
     assert f"{len(read_drawings())} golden examples" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--junit", "junit.xml"], "--junit"),
+        (["--json"], "--json"),
+        (["model.keras"], "MODEL"),
+        (["--batch", "1"], "--batch"),
+    ],
+)
+def test_golden_ignores_nothing(published: Path, arguments: list[str], named: str) -> None:
+    result = run("verify", "--golden", published, *arguments)
+    assert exit_code(result) == 2
+    assert named in message(result)
 
 
 def test_golden_refuses_a_damaged_artifact(published: Path, tmp_path: Path) -> None:
