@@ -49,6 +49,11 @@ def are_fractions(answers: NDArray[Any]) -> bool:
     return bool(rows.size and rows.min() >= 0 and rows.max() <= 1 + PROBABILITY_LIMIT)
 
 
+def is_finished(answers: NDArray[Any]) -> bool:
+    """Say whether (N, classes), or (N, 1) for a yes, needs no softmax or sigmoid any more."""
+    return are_fractions(answers) if answers.shape[1] == 1 else is_distribution(answers)
+
+
 def finite_rows(answers: NDArray[Any]) -> NDArray[np.float64]:
     """Leave out rows with infinity or not-a-number; (N, classes) float64."""
     return np.asarray(answers[np.isfinite(answers).all(axis=1)], np.float64)

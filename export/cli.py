@@ -145,7 +145,7 @@ def verify(
     order = VerifyOrder(model=model, onnx=onnx, data=data, batches=read_batches(batches), signature=signature)
     with show_progress() as progress:
         verified = verify_model(order, progress)
-    write_reports(verified, folder, junit, markdown)
+    write_reports(verified, folder, junit, markdown, compared=[onnx, data] if data else [onnx])
     click.echo(encode_report(verified.report) if as_json else describe_report(verified.report))
     context.exit(0 if verified.report.verdict == "agree" else 1)
 

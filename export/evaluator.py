@@ -7,16 +7,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.errors import CannotExport, one_line
+
 if TYPE_CHECKING:
     import onnx
     from onnx.reference import ReferenceEvaluator
 
 
 def make_evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
-    """Load a graph whose types are float64. Raises what its operators like."""
+    """Load a graph. Raises what its operators like."""
     from onnx.reference import ReferenceEvaluator
 
     return ReferenceEvaluator(model, new_ops=[exact_resize()])
+
+
+def not_evaluated(error: Exception) -> CannotExport:
+    """Say that the evaluator of the standard does not take a graph."""
+    return CannotExport(
+        f"the graph cannot be compared in float64: ONNX's reference evaluator stops with {type(error).__name__}, "
+        f"{one_line(error)}"
+    )
 
 
 def exact_resize() -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 
 from export.answers import PROBABILITY_FLOOR, are_fractions, is_distribution, probe_images
 from export.errors import CannotExport
+from export.evaluator import make_evaluator, not_evaluated
 
 if TYPE_CHECKING:
     import onnx
@@ -35,15 +36,21 @@ def standardize(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Raises `CannotExport` where there is no softmax classifier to find.
     """
-    import onnx
-
-    standard = onnx.ModelProto()
-    standard.CopyFrom(model)
-    name_input(standard.graph)
+    standard = with_named_input(model)
     bypass_identities(standard)
     expose_logits(standard)
     fold_static_reshapes(standard)
     return standard
+
+
+def with_named_input(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy a model, its input called `image`. Raises `CannotExport`."""
+    import onnx
+
+    named = onnx.ModelProto()
+    named.CopyFrom(model)
+    name_input(named.graph)
+    return named
 
 
 def name_input(graph: onnx.GraphProto) -> None:
@@ -129,16 +136,21 @@ def as_float(model: onnx.ModelProto, tensor: str) -> str:
 
 
 def probe_answer(model: onnx.ModelProto, answer: str) -> Array:
-    """Run the graph on a few images, one by one; (N, classes) float, where the classes are in the last axis."""
+    """Run the graph on a few images, one by one; (N, classes) float, where the classes are in the last axis.
+
+    Raises `CannotExport` where the evaluator lacks an operator.
+    """
     import onnx
-    from onnx.reference import ReferenceEvaluator
 
     kind = next(value.type.tensor_type for value in model.graph.input if value.name == IMAGE)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
     images = probe_images([side.dim_value for side in kind.shape.dim[1:]]).astype(dtype)
-    evaluator = ReferenceEvaluator(model)
-    with np.errstate(all="ignore"):
-        runs = [evaluator.run([answer], {IMAGE: image[np.newaxis]}) for image in images]
+    try:
+        evaluator = make_evaluator(model)
+        with np.errstate(all="ignore"):
+            runs = [evaluator.run([answer], {IMAGE: image[np.newaxis]}) for image in images]
+    except Exception as error:  # each operator raises what it likes
+        raise not_evaluated(error) from error
     answers = [np.asarray(each) for run in runs for each in run]
     return np.concatenate([each.reshape(-1, each.shape[-1] if each.ndim else 1) for each in answers])
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from export.answers import is_finished
 from export.canonical import to_bytes
 from export.errors import CannotExport
-from export.graph import IMAGE, LOGITS, PROBABILITIES, names_of, standardize
-from export.parity import GateResult, judge_faults
+from export.graph import (
+    IMAGE,
+    LOGITS,
+    PROBABILITIES,
+    find_answer,
+    names_of,
+    probe_answer,
+    standardize,
+    with_named_input,
+)
+from export.parity import Array, GateResult, judge_faults
 
 if TYPE_CHECKING:
     import onnx
@@ -81,6 +94,27 @@ def name_faults(model: onnx.ModelProto, input_name: str) -> list[str]:
     name = fed_inputs(model)[0].name
     expected = f"`{IMAGE}`" if input_name == IMAGE else f"`{IMAGE}` or, as the model itself says, `{input_name}`"
     return [] if name in (IMAGE, input_name) else [f"the input is called `{name}`; expected {expected}"]
+
+
+def judge_answer(model: onnx.ModelProto, answer_probes: Callable[[], Array]) -> list[GateResult]:
+    """Hold what a file answers with, probabilities or raw scores, against the model's own answers to the probes.
+
+    Where the file says itself which are the probabilities, nothing is judged, and the model not asked.
+    """
+    if PROBABILITIES in {value.name for value in model.graph.output}:
+        return []
+    name = find_answer(model.graph)
+    found = probe_answer(with_named_input(model), name)
+    if is_finished(found) == is_finished(answer_probes()):
+        return []
+    fault = (
+        f"the output `{name}` is probabilities where the model answers with raw scores: a client that expects those "
+        "would put a second softmax to them"
+        if is_finished(found)
+        else f"the output `{name}` is raw scores where the model answers with probabilities: a client would read "
+        f"{np.nanmax(found):.1f} as a confidence"
+    )
+    return [judge_faults("interface", [fault])]
 
 
 def describe(value: onnx.ValueInfoProto) -> str:

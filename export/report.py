@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -60,11 +61,16 @@ def describe_gate(results: list[GateResult]) -> str:
     return f"NO: {figure}, limit {nearest.limit:.2g}{place}; {len(failed)} of {len(results)} checks fail"
 
 
-def write_reports(verified: Verified, folder: Path | None, junit: Path | None, markdown: Path | None) -> None:
-    """Write the reports that were asked for. Raises `UsageError` where a place cannot be written."""
+def write_reports(
+    verified: Verified, folder: Path | None, junit: Path | None, markdown: Path | None, compared: Sequence[Path]
+) -> None:
+    """Write the reports that were asked for, and leave the files `compared` alone.
+
+    Raises `UsageError` where a place cannot be written.
+    """
     try:
         if folder is not None:
-            write_folder(folder, verified)
+            write_folder(folder, verified, compared)
         if junit is not None:
             junit.parent.mkdir(parents=True, exist_ok=True)
             junit.write_bytes(to_junit(verified.report))
@@ -76,10 +82,10 @@ def write_reports(verified: Verified, folder: Path | None, junit: Path | None, m
         raise UsageError(f"{error.filename}: the report cannot be written: {error.strerror}") from error
 
 
-def write_folder(folder: Path, verified: Verified) -> None:
+def write_folder(folder: Path, verified: Verified, compared: Sequence[Path]) -> None:
     """Write `parity.json` and, where the two disagree, what it takes to see it again."""
     folder.mkdir(parents=True, exist_ok=True)
-    remove_reproduction(folder, keep=[order.onnx, *([order.data] if order.data else [])])
+    remove_reproduction(folder, keep=compared)
     (folder / "parity.json").write_bytes(msgspec.json.format(msgspec.json.encode(verified.report), indent=1) + b"\n")
     if verified.report.verdict == "agree" or verified.model is None or verified.images is None:
         return
@@ -102,14 +108,14 @@ def write_folder(folder: Path, verified: Verified) -> None:
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def remove_reproduction(folder: Path, keep: list[Path]) -> None:
+def remove_reproduction(folder: Path, keep: Sequence[Path]) -> None:
     """Remove what an earlier disagreement left, known by its README, but for the files compared just now."""
     readme = folder / "README.md"
     if not readme.is_file() or not readme.read_bytes().startswith(REPRODUCTION_TITLE.encode()):
         return
-    compared = {path.resolve() for path in keep}
+    kept = {path.resolve() for path in keep}
     for path in (folder / name for name in REPRODUCTION_FILES):
-        if path.resolve() not in compared:
+        if path.resolve() not in kept:
             path.unlink(missing_ok=True)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from export.answers import PROBABILITY_FLOOR, is_distribution, probe_images
 from export.errors import ArtifactError, CannotExport, Disagreement, one_line
-from export.evaluator import make_evaluator
+from export.evaluator import make_evaluator, not_evaluated
 from export.graph import IMAGE, LOGITS, PROBABILITIES, TWO_LOGITS
 from export.quiet import import_tensorflow, silent_stderr
 
@@ -101,14 +101,6 @@ class ReferenceRuntime:
         return Answers(*map(np.asarray, answers))
 
 
-def not_evaluated(error: Exception) -> CannotExport:
-    """Say that the evaluator of the standard does not take a graph."""
-    return CannotExport(
-        f"the graph cannot be compared in float64: ONNX's reference evaluator stops with {type(error).__name__}, "
-        f"{one_line(error)}"
-    )
-
-
 def in_double(model: onnx.ModelProto) -> onnx.ModelProto:
     """Rewrite every float16 and float32 of a graph as float64: weights, constants, casts, inputs and outputs."""
     import onnx
@@ -147,12 +139,27 @@ class TensorFlowRuntime:
 
 
 def load_tensorflow(folder: Path, signature: str) -> TensorFlowRuntime:
-    """Load a SavedModel's signature. Raises `CannotExport` or `ArtifactError`."""
+    """Load a SavedModel's signature, cut to its answers. Raises `CannotExport` or `ArtifactError`."""
+    loaded = load_saved_model(folder)
+    return runtime_of_function(loaded.signatures[signature])
+
+
+def answer_as_saved(folder: Path, signature: str, images: Images) -> NDArray[Any]:
+    """Classify one batch with a SavedModel as it is, whether it answers with probabilities or with raw scores."""
+    tf = import_tensorflow()
+    loaded = load_saved_model(folder)
+    function = loaded.signatures[signature]
+    (name,) = function.structured_input_signature[1]
+    answers = function(**{name: tf.constant(images)})
+    return np.asarray(answers[PROBABILITIES if PROBABILITIES in answers else min(answers)].numpy())
+
+
+def load_saved_model(folder: Path) -> Any:
+    """Load a SavedModel; its signatures need it for as long as they are called. Raises `ArtifactError`."""
     tf = import_tensorflow()
     try:
         with silent_stderr():
-            loaded = tf.saved_model.load(str(folder))
-            return runtime_of_function(loaded.signatures[signature])
+            return tf.saved_model.load(str(folder))
     except (OSError, tf.errors.OpError) as error:
         raise ArtifactError(f"{folder}: TensorFlow cannot load it: {one_line(error)}") from error
 

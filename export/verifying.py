@@ -5,23 +5,25 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
 
+from export.answers import probe_images
 from export.check import check_portable, read_onnx
 from export.compare import BATCHES, Contest, Progress, compare, describe_environment, prepare_contest
 from export.conversion import Converted, convert_source
 from export.errors import Disagreement
 from export.inputs import InputSet, drawn_inputs, edge_inputs, image_sides, noise_inputs, read_data, read_drawings
-from export.interface import Prepared, prepare_file
+from export.interface import Prepared, judge_answer, prepare_file
 from export.localize import Culprit, find_culprit
 from export.near_ties import search_near_ties
 from export.parity import NO_DIFFERENCES, GateResult, ParityReport, judge_faults, summarize, worst
 from export.pipeline_check import judge_pipeline, read_artifact
-from export.runtimes import Images
+from export.runtimes import Images, answer_as_saved
 from export.source import Source, open_source, signature_input, trace_keras_model
 from service.contract import SCHEMA_VERSION, Manifest, PreprocessingSpec
 from service.preprocessing import DIGITS
@@ -69,7 +71,13 @@ def verify_model(order: VerifyOrder, progress: Progress = lambda _: None) -> Ver
         if not prepared.runnable:
             return Verified(refuse_interface(source, prepared), None, None)
         contest = prepare_contest(source, prepared.model, prepared.data, converted.model)
-        earlier = [prepared.result, *judge_published(order.onnx.parent, manifest, contest)]
+        probes = probe_images(contest.shape)
+        answer_probes = partial(answer_as_saved, source.saved_model, source.signature, probes)
+        earlier = [
+            prepared.result,
+            *judge_answer(given, answer_probes),
+            *judge_published(order.onnx.parent, manifest, contest),
+        ]
         input_sets = gather_inputs(order, contest, converted, manifest)
         try:
             report = compare(contest, input_sets, order.batches, tuple(earlier), progress)

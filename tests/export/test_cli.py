@@ -223,6 +223,40 @@ def test_an_input_of_another_name_is_a_disagreement(digits: Any, published: Path
     assert "`picture`" in result.stdout
 
 
+def foreign(published: Path, output: str, path: Path) -> Path:
+    """The published graph as another converter writes it: one output, called `output_0`."""
+    model = onnx.load(published / "model.onnx")
+    keep = next(value for value in model.graph.output if value.name == output)
+    extracted = onnx.utils.Extractor(model).extract_model(["image"], [keep.name])
+    extracted.graph.node.append(onnx.helper.make_node("Identity", [output], ["output_0"]))
+    extracted.graph.output[0].name = "output_0"
+    onnx.save(extracted, path)
+    return path
+
+
+def test_a_lost_softmax_is_a_disagreement(digits: Any, published: Path, tmp_path: Path) -> None:
+    raw = foreign(published, "logits", tmp_path / "raw.onnx")
+    result = run("verify", digits.keras_file, raw, "--batch", "1")
+    assert exit_code(result) == 1
+    assert result.stdout.startswith("Yes, a bug: the output `output_0` is raw scores")
+    assert "as a confidence" in result.stdout
+
+
+def test_an_added_softmax_is_a_disagreement(zoo: Any, tmp_path: Path) -> None:
+    from export.exporting import ExportOrder, export_model
+
+    zoo.build(zoo.raw_logits, seed=0).save(tmp_path / "raw.keras")
+    order = ExportOrder(model=str(tmp_path / "raw.keras"), name="raw", out=tmp_path / "models")
+    folder = export_model(order).folder
+    assert folder is not None
+    finished = foreign(folder, "probabilities", tmp_path / "finished.onnx")
+    result = run("verify", tmp_path / "raw.keras", finished, "--batch", "1")
+    assert exit_code(result) == 1
+    assert result.stdout.startswith("Yes, a bug: the output `output_0` is probabilities")
+    same = foreign(folder, "logits", tmp_path / "same.onnx")
+    assert exit_code(run("verify", tmp_path / "raw.keras", same, "--batch", "1")) == 0
+
+
 def test_a_file_that_cannot_be_asked_is_a_disagreement(digits: Any, published: Path, tmp_path: Path) -> None:
     model = onnx.load(published / "model.onnx")
     model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
