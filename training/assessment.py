@@ -87,7 +87,7 @@ def assess(
     answered = {"MNIST": mnist}
     strokes = None
     if data_dir is None or find_pen_file(data_dir):
-        pen_digits, _ = load_pen_digits(data_dir)
+        pen_digits, _ = load_pen_digits(data_dir, report)
         asked = pen_digits if all_writers else choose_writers(pen_digits, HELD_OUT_WRITERS)
         strokes, answered["pen strokes"] = assess_strokes(classify, asked, report)
     figures = Assessment(

@@ -14,7 +14,7 @@ CLEAR = 256
 
 
 def unpack_compress(data: bytes) -> bytes:
-    """Unpack a `.Z` file. Raises `ValueError` where it is none or is damaged."""
+    """Unpack a `.Z` file. Raises `ValueError` where it is none, is damaged, or ends inside a code."""
     if data[:2] != MAGIC or len(data) < HEADER_BITS // 8:
         raise ValueError("not in the format of compress")
     widest, has_clear = data[2] & 31, bool(data[2] & 128)
@@ -36,6 +36,10 @@ def unpack_compress(data: bytes) -> bytes:
                 position = run_start = align(position, run_start, width)
                 width += 1
         previous = entry
+    # The last code ends in the last byte, whose other bits are zeros.
+    rest = 8 * len(data) - position
+    if rest >= 8 or (rest > 0 and data[-1] >> 8 - rest):
+        raise ValueError("ends inside a code")
     return b"".join(unpacked)
 
 

@@ -100,7 +100,7 @@ def assess_numbers(
     model: Model, name: str, data_dir: Path | None, report: Callable[[str], None], count: int = NUMBERS
 ) -> tuple[NumberFigures, list[Answer]]:
     """Ask everything that the protocol asks of the writers whom recipes hold out. Raises `DataError`."""
-    digits = choose_writers(load_pen_digits(data_dir)[0], HELD_OUT_WRITERS)
+    digits = choose_writers(load_pen_digits(data_dir, report)[0], HELD_OUT_WRITERS)
     answers: dict[tuple[str, str], list[Answer]] = {}
     for kind, numbers in list_questions(digits, count):
         for form, read in FORMS.items():

@@ -106,7 +106,7 @@ def train(order: Order, resume: bool = False, report: Callable[[str], None] = pr
     Raises `DataError`, `VersionTaken`, `NothingToResume` or `OutputUnwritable`.
     """
     corrections = load_corrections(order.extra, order.recipe)
-    examples = gather_examples(order)
+    examples = gather_examples(order, report)
     begun = Progress(
         recipe=order.recipe,
         seed=order.seed,
@@ -137,7 +137,7 @@ def carry_out(
     return run
 
 
-def gather_examples(order: Order) -> Examples:
+def gather_examples(order: Order, report: Callable[[str], None] = print) -> Examples:
     """Read the data and hold out what the recipe says. Raises `DataError`."""
     recipe = order.recipe
     mnist, record = load_mnist(order.data_dir, "train")
@@ -147,7 +147,7 @@ def gather_examples(order: Order) -> Examples:
     if not recipe.stroke_copies:
         sources = Sources(mnist, learnt, [], np.empty(0, np.int64))
         return Examples(sources, validation, [], (record,), test, test_record)
-    pen_digits, pen_record = load_pen_digits(order.data_dir)
+    pen_digits, pen_record = load_pen_digits(order.data_dir, report)
     out_of_reach = np.isin([digit.writer for digit in pen_digits], recipe.held_out_writers)
     return Examples(
         Sources(mnist, learnt, pen_digits, np.flatnonzero(~out_of_reach)),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ PEN_FILE = "pendigits-orig.tra"
 PEN_URL = f"https://archive.ics.uci.edu/ml/machine-learning-databases/pendigits/{PEN_FILE}.Z"
 PEN_SHA256 = "a66225d68d7d68591e62944df1ad33b3f5aa608e2df2505844b41f5568a80da4"
 """Of the recording when unpacked."""
+PEN_DIGITS = 7494
 TABLET_SIZE = 500
 """Side of the square in which the writers wrote, in the recording's units."""
 
@@ -39,10 +40,12 @@ class PenDigit(NamedTuple):
     """In tablet units, 0 to 500 from the left and from the top."""
 
 
-def load_pen_digits(data_dir: Path | None) -> tuple[list[PenDigit], DatasetRecord]:
+def load_pen_digits(
+    data_dir: Path | None, report: Callable[[str], None] = print
+) -> tuple[list[PenDigit], DatasetRecord]:
     """Read the 30 training writers from `data_dir` or its folder `pendigits`; None downloads the recording.
 
-    Raises `DataError`.
+    Says how many digits were read where it is another recording, or a part of that one. Raises `DataError`.
     """
     path = find_pen_file(data_dir) if data_dir else download_pen_file()
     if path is None:
@@ -50,7 +53,11 @@ def load_pen_digits(data_dir: Path | None) -> tuple[list[PenDigit], DatasetRecor
             f"{data_dir}: no {PEN_FILE}, {PEN_FILE}.gz or {PEN_FILE}.Z here or in its folder pendigits: "
             f"fetch {PEN_URL}, or name no folder to have everything downloaded"
         )
-    digits = parse_unipen(read_unpacked(path).decode("ascii", errors="replace"), path)
+    content = read_unpacked(path)
+    digits = parse_unipen(content.decode("ascii", errors="replace"), path)
+    if hashlib.sha256(content).hexdigest() != PEN_SHA256:
+        writers = len({digit.writer for digit in digits})
+        report(f"{path}: {len(digits):,} digits of {writers} writers; not the published recording of {PEN_DIGITS:,}")
     record = DatasetRecord(
         name="Pen-Based Recognition of Handwritten Digits",
         split="train",
@@ -90,6 +97,8 @@ def download_pen_file(url: str = PEN_URL, cache_dir: Path | None = None) -> Path
 def parse_unipen(text: str, path: Path) -> list[PenDigit]:
     """Read every segment. Raises `DataError` where one is not whole."""
     segments = text.split(".SEGMENT DIGIT")[1:]
+    if segments and ".DT" in text and ".DT" not in segments[-1].rpartition(".PEN_UP")[2]:
+        raise DataError(f"{path}: cut short within the last digit, which no .DT ends: download the file again")
     digits = [parse_segment(segment, f"{path}, digit {number}") for number, segment in enumerate(segments)]
     if not digits:
         raise DataError(f"{path}: holds no .SEGMENT DIGIT: not the original recording of the pen digits")
@@ -97,12 +106,20 @@ def parse_unipen(text: str, path: Path) -> list[PenDigit]:
 
 
 def parse_segment(segment: str, place: str) -> PenDigit:
-    """Read a label, a writer, and the points between each .PEN_DOWN and .PEN_UP."""
+    """Read a label, a writer, and the points between each .PEN_DOWN and .PEN_UP.
+
+    A segment begins with the numbers of its strokes, such as `12` or `12-13`.
+    """
+    numbers = re.match(r"\s*(\d+)(?:-(\d+))?\s", segment)
     label = re.search(r'\?\s*"(\d)"', segment)
     writer = re.search(r"\.COMMENT\s+\d+\s+(\d+)", segment)
     strokes = re.findall(r"\.PEN_DOWN\n(.*?)\.PEN_UP", segment, re.DOTALL)
     if not (label and writer and strokes) or segment.count(".PEN_DOWN") != len(strokes):
         raise DataError(f"{place}: cut short or damaged: download the file again")
+    if numbers and len(strokes) <= int(numbers[2] or numbers[1]) - int(numbers[1]):
+        raise DataError(
+            f"{place}: {len(strokes)} of its strokes {numbers[0].strip()} are there: download the file again"
+        )
     return PenDigit(int(label[1]), int(writer[1]), tuple(parse_points(points, place) for points in strokes))
 
 

@@ -45,3 +45,10 @@ def test_a_clear_code_starts_the_table_anew() -> None:
 def test_anything_else_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"compress|never defined"):
         unpack_compress(data)
+
+
+@pytest.mark.parametrize("codes", [b"a", b"a" + bytes([98 << 1 & 255])], ids=["a whole byte left", "bits left"])
+def test_a_file_that_ends_inside_a_code_is_refused(codes: bytes) -> None:
+    """Codes of nine bits: 97, and then 98."""
+    with pytest.raises(ValueError, match="ends inside a code"):
+        unpack_compress(b"\x1f\x9d\x90" + codes)

@@ -75,9 +75,32 @@ def test_a_download_of_something_else_is_refused_and_removed(tmp_path: Path) -> 
 
 @pytest.mark.data
 def test_the_recording_has_thirty_writers(data_dir: Path) -> None:
-    digits, record = load_pen_digits(data_dir)
+    said: list[str] = []
+    digits, record = load_pen_digits(data_dir, said.append)
+    assert said == []
     assert record.examples == len(digits) == 7494
     assert len({digit.writer for digit in digits}) == 30
     points = np.concatenate([stroke for digit in digits for stroke in digit.strokes])
     assert points.min() >= 0
     assert points.max() <= 500
+
+
+@pytest.mark.parametrize("lines", [1, 4], ids=["its end", "its last stroke"])
+def test_a_last_digit_that_is_cut_short_is_refused(lines: int) -> None:
+    """Cut where a stroke ends, so that what is left looks whole."""
+    last = '.SEGMENT DIGIT 2-3 ? "7"\n.COMMENT 7 5 1\n' + 2 * ".PEN_DOWN\n 1 2\n.PEN_UP\n.DT 100\n"
+    assert len(parse_unipen(RECORDING + last, Path("pen"))) == 3
+    whole = (RECORDING + last).splitlines(keepends=True)
+    with pytest.raises(DataError, match=r"cut short|1 of its strokes 2-3"):
+        parse_unipen("".join(whole[:-lines]), Path("pen"))
+
+
+def test_a_recording_need_not_say_when_strokes_end() -> None:
+    assert len(parse_unipen(RECORDING.replace(".DT 100\n", ""), Path("pen"))) == 2
+
+
+def test_another_recording_than_the_published_one_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "pendigits-orig.tra").write_text(RECORDING)
+    said: list[str] = []
+    load_pen_digits(tmp_path, said.append)
+    assert ["2 digits of 2 writers" in line for line in said] == [True]
