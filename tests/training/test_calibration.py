@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from training.calibration import (
+    EVEN_VALIDATION,
+    ODD_VALIDATION,
     Calibration,
     Judged,
     cross_doubt,
@@ -52,6 +54,31 @@ def test_exaggeration_is_found_and_taken_back() -> None:
     assert learnt.held_out_strokes_calibration_error < 0.03 < calibration_error(softmax(pens.logits), pens.labels)
     assert learnt.held_out_strokes_uncertain == pytest.approx(0.01, abs=0.005)
     assert learnt.held_out_strokes_worst_writer <= learnt.held_out_strokes_accuracy
+
+
+def test_one_in_a_hundred_calibrated_answers_lies_under_the_threshold() -> None:
+    pens, validation = ask(3.0), ask(3.0, seed=1)
+    learnt = learn_calibration(pens, validation._replace(writers=number_validation(len(WRITERS))))
+    confidence = softmax(pens.logits / learnt.temperature).max(1)
+    assert np.mean(confidence < learnt.uncertain_threshold) == pytest.approx(0.01, abs=1 / len(WRITERS))
+
+
+def test_pens_and_validation_digits_teach_the_temperature_together() -> None:
+    pens, validation = ask(3.0), ask(1.5, seed=1)
+    learnt = learn_calibration(pens, validation._replace(writers=number_validation(len(WRITERS))))
+    assert 1.8 < learnt.temperature < 2.7
+
+
+def test_the_calibration_error_is_that_under_the_other_halfs_temperature() -> None:
+    """One half exaggerates and the other does not, in pens and validation digits alike."""
+    odd = WRITERS % 2 == 1
+    calm = ask(1.0)
+    pens = calm._replace(logits=np.where(odd[:, np.newaxis], 4, 1).astype(np.float32) * calm.logits)
+    validation = pens._replace(writers=np.where(odd, ODD_VALIDATION, EVEN_VALIDATION))
+    learnt = learn_calibration(pens, validation)
+    crossed = softmax(np.where(odd[:, np.newaxis], 4, 0.25).astype(np.float32) * calm.logits)
+    assert learnt.held_out_strokes_calibration_error == pytest.approx(calibration_error(crossed, pens.labels), abs=0.02)
+    assert learnt.held_out_strokes_uncertain > 0.1
 
 
 def test_doubt_is_measured_with_the_other_halfs_threshold() -> None:

@@ -15,7 +15,7 @@ import pytest
 from training.config import BASELINE, STROKES, Recipe
 from training.data import Digits
 from training.errors import DataError, OutputUnwritable
-from training.pools import NOT_A_DIGIT, Pool, Sources, make_pools, plan_images, run_calls
+from training.pools import NOT_A_DIGIT, Pool, Sources, make_pieces, make_pools, plan_images, run_calls
 from training.unipen import PenDigit
 
 RECIPE = msgspec.structs.replace(
@@ -59,6 +59,31 @@ def test_pools_hold_all_copies_and_show_only_what_is_learnt(cache: Path) -> None
     assert (strokes.per_epoch, rest.per_epoch) == (3, 4)
     assert set(rest.labels) == set(pieces.labels) == {NOT_A_DIGIT}
     assert pieces.images.shape == (10, 28, 28)
+
+
+def test_pieces_and_pairs_are_made_of_learnt_digits_alone(cache: Path) -> None:
+    sources = draw_sources()
+    other = np.array([[40.0, 300.0], [300.0, 310.0], [60.0, 320.0]])
+    pens = [
+        digit if row in sources.pen_rows else digit._replace(strokes=(other,))
+        for row, digit in enumerate(sources.pen_digits)
+    ]
+    first, second = (make_pools(RECIPE, each, ignore) for each in (sources, sources._replace(pen_digits=pens)))
+    for name, expected, found in zip(("not digits", "pieces"), first[2:], second[2:], strict=True):
+        np.testing.assert_array_equal(found.images, expected.images, name)
+        np.testing.assert_array_equal(found.rows, expected.rows, name)
+
+
+def test_pieces_are_compared_with_learnt_digits_alone(cache: Path) -> None:
+    """A digit that is held out may be just like a piece."""
+    sources = draw_sources()
+    mnist, strokes, _, pieces = make_pools(RECIPE, sources, ignore)
+    assert pieces.rows.size
+    piece = pieces.images[pieces.rows[0]]
+    for pool, learnt in ((mnist, sources.mnist_rows), (strokes, sources.pen_rows)):
+        pool.images[np.setdiff1d(np.arange(len(pool.images)), learnt)] = piece
+    compared = make_pieces(RECIPE, sources, mnist, strokes, ignore)
+    np.testing.assert_array_equal(compared.rows, pieces.rows)
 
 
 def test_recipes_that_hold_out_different_examples_share_their_pools(cache: Path) -> None:
