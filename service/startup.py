@@ -46,7 +46,8 @@ def start_worker() -> Litestar:
 def start_app(settings: Settings, is_replacement: bool = False) -> Litestar:
     """Build the application of this process; the models are loaded while the web framework is imported.
 
-    A replacement makes do with another version where the one to serve fails a check. Raises what `create_app` raises.
+    A replacement makes do with another version where the one to serve is missing or fails a check. Raises what
+    `create_app` raises.
     """
     begin_start()
     from service.models import ModelStore

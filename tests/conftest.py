@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import hypothesis
 import pytest
 
 from training.quiet import FAST_KERNELS
 
 # As the commands do before they import TensorFlow; some tests import it without them, and it looks only once.
 os.environ.setdefault(FAST_KERNELS, "1")
+
+# A slow machine is no defect.
+hypothesis.settings.register_profile("livedigit", deadline=None)
+hypothesis.settings.load_profile("livedigit")
 
 REPO_ROOT = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S = 120

@@ -27,6 +27,6 @@ schema = schemathesis.openapi.from_dict(create_app(Settings()).openapi_schema.to
 
 
 @schema.parametrize()
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 def test_the_api_keeps_its_own_word(case: schemathesis.Case, server):
     case.call_and_validate(base_url=server.url, checks=CHECKS)

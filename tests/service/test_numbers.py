@@ -25,7 +25,6 @@ from service.preprocessing import DIGITS
 
 
 @given(arrays(bool, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=12)))
-@settings(deadline=None)
 def test_components_are_those_that_scipy_finds(ink):
     labels, count = ndimage.label(ink, np.ones((3, 3)))
     found = label_components(ink)
@@ -43,7 +42,6 @@ def labelled(scores: list[float], chosen: tuple[Candidate, ...]) -> list[float]:
 
 
 @given(st.lists(st.floats(-3, 3), min_size=7, max_size=7))
-@settings(deadline=None)
 def test_ways_and_their_probabilities_are_those_of_trying_all(scores):
     labels = ((0, math.log(0.75)), (1, math.log(0.25)))
     candidates = [Candidate(atoms, score, labels) for atoms, score in zip(range(1, 8), scores, strict=True)]
@@ -172,7 +170,7 @@ def can_be_used_up(atoms: int, groups: list[int]) -> bool:
 
 
 @given(st.lists(st.tuples(st.integers(10, 190), st.integers(10, 90)), min_size=2, max_size=14))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_whatever_is_cut_out_the_rest_can_be_used_up(points):
     image = Image.new("L", (200, 100), 0)
     ImageDraw.Draw(image).line(points, fill=255, width=9, joint="curve")

@@ -222,7 +222,7 @@ def expect_number_or_refusal(answer):
 
 
 @given(strokes=st.lists(any_stroke, max_size=14))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_strokes_get_an_answer_or_a_clear_refusal(client, strokes):
     expect_number_or_refusal(client.post("/read", json={"strokes": strokes}))
 
@@ -231,7 +231,7 @@ def test_any_strokes_get_an_answer_or_a_clear_refusal(client, strokes):
     strokes=st.lists(any_stroke, min_size=1, max_size=14),
     pen=st.sampled_from([2, 7, 20, 60]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_ink_gets_an_answer_or_a_clear_refusal(client, encode, strokes, pen):
     png = encode(Image.fromarray(render_strokes(strokes, pen)))
     expect_number_or_refusal(client.post("/read", content=png, headers={"Content-Type": "image/png"}))

@@ -45,7 +45,7 @@ def test_smoothing_is_scipys_filter_to_the_last_bit(stroke: np.ndarray, smoothin
 
 
 @given(x=st.integers(-60, 60), y=st.integers(-60, 60))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_moving_a_drawing_by_whole_pixels_moves_its_image(x: int, y: int) -> None:
     stroke = np.array([[110.0, 100.5], [150.25, 120.0], [120.0, 180.0]])
     still, moved = render_strokes([stroke]), render_strokes([stroke + np.array([x, y])])
