@@ -15,7 +15,7 @@ from export import parity
 from export.answers import probe_images
 from export.census import model_weights, take_census
 from export.errors import CannotExport
-from export.inputs import InputSet, Shape, answered_shape, noise_inputs
+from export.inputs import InputSet, Shape, answered_shape, image_sides, noise_inputs
 from export.parity import EPS, Differences, GateResult, InputSummary, NearTie, ParityReport
 from export.runtimes import Answers, Images, OnnxRuntime, ReferenceRuntime, Runtime, answer_in_batches, load_tensorflow
 from export.source import Source
@@ -76,8 +76,8 @@ def prepare_contest(source: Source, model: onnx.ModelProto, data: bytes, convert
     test: there a wrong weight would pass for a rounded one. Raises `CannotExport` or `ArtifactError`.
     """
     tensorflow = load_tensorflow(source.saved_model, source.signature)
-    shape = answered_shape(converted, tensorflow)
-    twin = make_twin(source, tensorflow, probe_images(shape))
+    twin = make_twin(source, tensorflow, probe_images(image_sides(converted)))
+    shape = answered_shape(converted, twin.runtime)
     noise = noise_inputs(shape, FLOOR_IMAGES).images
     rounded = take_census(converted, model_weights(source)).rounded
     approximated = sorted({node.op_type for node in converted.graph.node} & {*APPROXIMATED, *AMPLIFYING})
