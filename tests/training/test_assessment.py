@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from training.assessment import assess, cross_calibrate
+from training.assessment import assess, assess_strokes, cross_calibrate
 from training.cli import evaluate
 from training.errors import ModelUnreadable
+from training.protocol import CONDITIONS, PLAIN, draw_condition
 from training.runners import load_classifier, read_run
+from training.unipen import PenDigit
 
 if TYPE_CHECKING:
     from training.data import Pixels
@@ -23,6 +25,12 @@ def answer_threes(images: Pixels) -> np.ndarray:
     probabilities = np.repeat(((1 - certainty) / 9)[:, None], 10, axis=1)
     probabilities[:, 3] = certainty
     return probabilities.astype(np.float32)
+
+
+def slant_bar(label: int, writer: int) -> tuple[np.ndarray]:
+    """A bar that slants in its own way for each label and writer."""
+    step = np.arange(8.0)
+    return (np.stack([150 + (4 * label + writer) * step, 400 - 30 * step], axis=1),)
 
 
 def ignore(_: str) -> None:
@@ -52,6 +60,39 @@ def test_all_writers_can_be_asked_about(tiny_data: Path, monkeypatch: pytest.Mon
     figures, _ = assess(answer_threes, "threes", tiny_data, all_writers=True, report=ignore)
     assert figures.strokes is not None
     assert figures.strokes.writers == (1, 2, 5, 10)
+
+
+def test_figures_tell_writers_placements_conditions_and_what_is_no_digit_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that knows, and is sure of, what writer 5 drew, at its place, and everything drawn with a thin pen."""
+    monkeypatch.setattr("training.assessment.draw_rest.__defaults__", (16,))
+    monkeypatch.setattr("training.assessment.draw_parts.__defaults__", (16,))
+    digits = [PenDigit(label, writer, slant_bar(label, writer)) for writer in (5, 10) for label in (1, 2, 3)]
+    thin = next(condition for condition in CONDITIONS if condition.pen_width == 10)
+    known = {
+        image.tobytes(): label
+        for images in (draw_condition(digits, PLAIN)[:3], draw_condition(digits, thin))
+        for image, label in zip(images, [1, 2, 3] * 4, strict=False)
+    }
+
+    def classify(images: Pixels) -> np.ndarray:
+        answers = np.full((len(images), 10), 0.05, np.float32)
+        for answer, image in zip(answers, images, strict=True):
+            label = known.get(image.tobytes())
+            answer[label or 0] = 0.3 if label is None else 0.9
+        return answers
+
+    figures, _ = assess_strokes(classify, digits, ignore)
+    assert figures.by_writer == {5: 0.5, 10: 0}
+    assert figures.worst_writer == 0
+    assert (figures.plain.accuracy, figures.as_drawn.accuracy, figures.filling.accuracy) == (0.25, 0.5, 0)
+    accuracy = {name: scores.accuracy for name, scores in figures.by_condition.items()}
+    assert (accuracy.pop(PLAIN.name), accuracy.pop(thin.name)) == (0.25, 1)
+    assert max(accuracy.values()) < 0.25
+    # A quarter of the digits is surer than all else, the others are as sure.
+    assert figures.rejection == pytest.approx(dict.fromkeys(figures.rejection, 0.25 + 0.75 / 2))
+    assert figures.pieces == pytest.approx(dict.fromkeys(figures.pieces, 0.25 + 0.75 / 2))
+    assert "all" in figures.rejection
+    assert "all" in figures.pieces
 
 
 def test_one_writer_cannot_judge_another() -> None:
