@@ -146,7 +146,60 @@ def test_the_stroke_recipe_saves_the_plain_network_calibrated_by_held_out_writer
     assert run.parameters == model.count_params() == 167_114
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
     assert {"temperature", "uncertain_threshold", "held_out_strokes_accuracy"} <= set(run.metrics)
-    assert [record.name for record in run.datasets][1] == "Pen-Based Recognition of Handwritten Digits"
+    assert [(record.name, record.split, record.examples) for record in run.datasets] == [
+        ("MNIST", "train", 320),
+        ("Pen-Based Recognition of Handwritten Digits", "train", 40),
+        ("MNIST", "test", 40),
+    ]
+    assert run.seed == order.seed
+    assert run.metrics["epochs_run"] == EPOCHS
+
+
+def test_the_saved_logits_are_divided_by_the_temperature(strokes: Finished) -> None:
+    """The threshold of doubt is one of the answers that the saved network gives to held-out writers."""
+    import keras
+
+    from training.evaluate import low_confidence, softmax
+    from training.protocol import PLAIN, draw_condition
+    from training.train import gather_examples, predict_logits
+
+    order, run = strokes
+    model = keras.models.load_model(order.target / "model.keras")
+    logits = predict_logits(model, draw_condition(gather_examples(order).held_out, PLAIN))
+    threshold = run.metrics["uncertain_threshold"]
+    assert low_confidence(softmax(logits)) == pytest.approx(threshold, abs=1e-5)
+    assert abs(low_confidence(softmax(logits * np.float32(run.metrics["temperature"]))) - threshold) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("recipe", "writers", "held_out_writers"), [("baseline", [], []), ("strokes-held-out", [1, 2], [5, 10])]
+)
+def test_what_is_held_out_is_not_learnt_from(
+    recipe: str, writers: list[int], held_out_writers: list[int], shared_data: Path, tmp_path: Path
+) -> None:
+    from training.data import prepare_digits
+    from training.train import gather_examples
+
+    order = place_order(shared_data, tmp_path)._replace(recipe=find_recipe(recipe))
+    (mnist, learnt, pen_digits, pen_rows), validation, held_out, _ = gather_examples(order)
+    rest = np.delete(np.arange(320), learnt)
+    assert len(learnt) == len(set(learnt.tolist())) == 320 - len(validation.labels)
+    assert len(rest) == len(validation.labels) == round(320 * order.recipe.validation_share)
+    in_order = np.argsort(validation.labels)
+    np.testing.assert_array_equal(validation.labels[in_order], np.sort(mnist.labels[rest]))
+    expected = prepare_digits(mnist.images[rest[np.argsort(mnist.labels[rest])]])
+    np.testing.assert_array_equal(validation.images[in_order], expected)
+    assert sorted({pen_digits[row].writer for row in pen_rows}) == writers
+    assert sorted({digit.writer for digit in held_out}) == held_out_writers
+    assert len(pen_rows) + len(held_out) == len(pen_digits) == 10 * len(writers + held_out_writers)
+
+
+@pytest.mark.parametrize(("recipe", "chosen"), [("baseline", 1), ("strokes-held-out", 2)])
+def test_the_epoch_that_counts_is_the_best_or_the_last_as_the_schedule_says(recipe: str, chosen: int) -> None:
+    from training.checkpoints import Progress
+
+    history = [{"val_loss": loss} for loss in (0.9, 0.2, 0.4)]
+    assert Progress(recipe=find_recipe(recipe), seed=7, history=history).chosen_epoch == chosen
 
 
 def test_a_version_is_never_overwritten(tiny_mnist: Path, tmp_path: Path) -> None:
