@@ -37,6 +37,8 @@ class Progress(msgspec.Struct, kw_only=True):
     duration_s: float = 0.0
     history: list[dict[str, float]] = []
     """What Keras measured in each epoch."""
+    generators: dict[str, list[int]] = {}
+    """State of the generator behind each dropout's masks, by layer, which Keras does not save with the weights."""
 
     @property
     def chosen_epoch(self) -> int:
@@ -70,6 +72,8 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
                 callback.on_epoch_end(epoch, dict(past_logs))
         # After the replay, which has moved the learning rate that is restored here.
         self.restore(self.model, len(self.progress.history) - 1)
+        for name, state in self.progress.generators.items():
+            self.model.get_layer(name).seed_generator.state.assign(state)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Save everything, then point `progress.json` at it: a kill in between costs one epoch and no more.
@@ -80,6 +84,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         self.progress.duration_s += now - self.resumed_at
         self.resumed_at = now
         self.progress.history.append({name: float(value) for name, value in (logs or {}).items()})
+        self.progress.generators = read_generators(self.model)
         self.progress.finished = self.model.stop_training or epoch + 1 == self.progress.recipe.epochs
         with writing(self.folder, "make room there, and continue with --resume"):
             self.save(self.weights_path(epoch))
@@ -112,6 +117,12 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         kept = {self.weights_path(epoch) for epoch in (len(self.progress.history) - 1, self.progress.chosen_epoch)}
         for path in set(self.folder.glob("epoch-*.weights.h5")) - kept:
             path.unlink()
+
+
+def read_generators(model: keras.Model) -> dict[str, list[int]]:
+    """Give the state of each dropout's generator, by layer; one that drops nothing has none."""
+    dropouts = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout) and layer.rate > 0]
+    return {layer.name: keras.ops.convert_to_numpy(layer.seed_generator.state).tolist() for layer in dropouts}
 
 
 @contextmanager

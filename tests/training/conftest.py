@@ -36,21 +36,37 @@ def write_recording(path: Path) -> None:
     path.write_text("\n".join(segments))
 
 
+def write_mnist(folder: Path) -> Path:
+    """Fill a folder with 320 + 40 bars in MNIST's files."""
+    mnist = folder / "mnist"
+    mnist.mkdir(parents=True)
+    for prefix, count in (("train", 320), ("t10k", 40)):
+        labels = np.arange(count) % 10
+        write_idx(mnist / f"{prefix}-images-idx3-ubyte.gz", paint_bars(labels))
+        write_idx(mnist / f"{prefix}-labels-idx1-ubyte.gz", labels)
+    return folder
+
+
+def add_strokes(folder: Path) -> Path:
+    """Put pen strokes beside the bars."""
+    (folder / "pendigits").mkdir()
+    write_recording(folder / "pendigits" / "pendigits-orig.tra")
+    return folder
+
+
 @pytest.fixture
 def tiny_data(tiny_mnist: Path) -> Path:
     """The same folder with pen strokes."""
-    (tiny_mnist / "pendigits").mkdir()
-    write_recording(tiny_mnist / "pendigits" / "pendigits-orig.tra")
-    return tiny_mnist
+    return add_strokes(tiny_mnist)
 
 
 @pytest.fixture
 def tiny_mnist(tmp_path: Path) -> Path:
     """A folder with 320 + 40 bars in MNIST's files."""
-    folder = tmp_path / "data" / "mnist"
-    folder.mkdir(parents=True)
-    for prefix, count in (("train", 320), ("t10k", 40)):
-        labels = np.arange(count) % 10
-        write_idx(folder / f"{prefix}-images-idx3-ubyte.gz", paint_bars(labels))
-        write_idx(folder / f"{prefix}-labels-idx1-ubyte.gz", labels)
-    return folder.parent
+    return write_mnist(tmp_path / "data")
+
+
+@pytest.fixture(scope="session")
+def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bars and pen strokes that no test changes."""
+    return add_strokes(write_mnist(tmp_path_factory.mktemp("shared") / "data"))

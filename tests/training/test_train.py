@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import errno
 import gzip
-import os
+import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,6 +19,8 @@ from training.config import find_recipe
 from training.errors import DataError, NothingToResume, OutputUnwritable, VersionTaken
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from training.checkpoints import Progress
     from training.config import Recipe
     from training.train import Order
@@ -30,52 +31,57 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
 
-EPOCHS = 3
-WAIT_S = 120
-TRAIN = """
+EPOCHS = 2
+TRAIN_AND_DIE = """
+import os
+import signal
 import sys
 from pathlib import Path
 import msgspec
+from training.checkpoints import Checkpoints
 from training.config import Recipe
 from training.train import Order, train
 recipe, data_dir, out, name, version, seed = sys.argv[1:]
+save = Checkpoints.on_epoch_end
+def save_and_die(checkpoints, epoch, logs=None):
+    save(checkpoints, epoch, logs)
+    os.kill(os.getpid(), signal.SIGKILL)
+Checkpoints.on_epoch_end = save_and_die
 recipe = msgspec.json.decode(recipe, type=Recipe)
 train(Order(recipe, Path(data_dir), Path(out), name, int(version), int(seed)))
 """
 
 
-def place_order(tiny_mnist: Path, out: Path, version: int = 1) -> Order:
+class Finished(NamedTuple):
+    """A run that nothing interrupted."""
+
+    order: Order
+    run: TrainingRun
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def baseline(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return finish(place_order(shared_data, tmp_path_factory.mktemp("baseline")))
+
+
+@pytest.fixture(scope="module")
+def strokes(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """With normalised batches, shifts, shares that change from epoch to epoch, dropout, and one cycle of the rate."""
+    order = place_order(shared_data, tmp_path_factory.mktemp("strokes"))
+    return finish(order._replace(recipe=shrink_strokes()))
+
+
+def place_order(data_dir: Path, out: Path) -> Order:
     from training.train import Order
 
-    return Order(find_recipe("baseline", EPOCHS), tiny_mnist, out, "bars", version, seed=7)
-
-
-def kill_after_first_epoch(order: Order) -> None:
-    """Train in a process of its own and end it as a power cut would."""
-    recipe = msgspec.json.encode(order.recipe).decode()
-    arguments = [str(order.data_dir), str(order.out), order.name, str(order.version), str(order.seed)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", TRAIN, recipe, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        deadline = time.monotonic() + WAIT_S
-        while not list(order.workshop.glob("epoch-*.h5")) and process.poll() is None:
-            assert time.monotonic() < deadline, "no epoch finished"
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(tiny_mnist: Path, tmp_path: Path) -> None:
-    from training.train import train
-
-    whole = train(place_order(tiny_mnist, tmp_path / "whole"))
-    order = place_order(tiny_mnist, tmp_path / "killed")
-    kill_after_first_epoch(order)
-    assert not order.target.exists()
-    resumed = train(order, resume=True)
-    assert resumed.weights_sha256 == whole.weights_sha256
-    assert not order.workshop.exists()
+    return Order(find_recipe("baseline", EPOCHS), data_dir, out, "bars", version=1, seed=7)
 
 
 def shrink_strokes() -> Recipe:
@@ -92,31 +98,49 @@ def shrink_strokes() -> Recipe:
     )
 
 
-def test_a_killed_run_on_strokes_resumes_to_the_weights_of_an_uninterrupted_one(
-    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With normalised batches, shifts, shares that change from epoch to epoch, and one cycle of the rate."""
-    from training.train import Order, train
+def finish(order: Order) -> Finished:
+    from training.train import train
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    whole, killed = (
-        Order(shrink_strokes(), tiny_data, tmp_path / name, "bars", 1, seed=7) for name in ("whole", "killed")
+    return Finished(order, train(order, report=lambda _: None))
+
+
+def kill_after_first_epoch(order: Order) -> None:
+    """Train in a process of its own, which ends as by a power cut once the first epoch's state is on disk."""
+    recipe = msgspec.json.encode(order.recipe).decode()
+    arguments = [str(order.data_dir), str(order.out), order.name, str(order.version), str(order.seed)]
+    ended = subprocess.run(
+        [sys.executable, "-c", TRAIN_AND_DIE, recipe, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    expected = train(whole, report=lambda _: None)
-    kill_after_first_epoch(killed)
-    assert not killed.target.exists()
-    assert train(killed, resume=True, report=lambda _: None).weights_sha256 == expected.weights_sha256
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 
-def test_the_saved_model_serves_named_outputs_and_a_record(tiny_mnist: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["baseline", "strokes"])
+def test_a_killed_run_resumes_to_the_weights_of_an_uninterrupted_one(
+    recipe: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    from training.train import train
+
+    whole: Finished = request.getfixturevalue(recipe)
+    order = whole.order._replace(out=tmp_path)
+    kill_after_first_epoch(order)
+    epochs_done = len(json.loads((order.workshop / "progress.json").read_text())["history"])
+    assert 0 < epochs_done < EPOCHS
+    assert not order.target.exists()
+    resumed = train(order, resume=True, report=lambda _: None)
+    assert resumed.weights_sha256 == whole.run.weights_sha256
+    assert not order.workshop.exists()
+
+
+def test_the_saved_model_serves_named_outputs_and_a_record(baseline: Finished) -> None:
     import keras
     import tensorflow as tf
 
     from training.model import hash_weights
-    from training.train import train
 
-    order = place_order(tiny_mnist, tmp_path)
-    run = train(order)
+    order, run = baseline
     image = np.random.default_rng(0).random((3, 28, 28, 1), np.float32)
     endpoint = tf.saved_model.load(order.target).signatures["serve"]
     once, twice = endpoint(image=tf.constant(image)), endpoint(image=tf.constant(image))
@@ -128,20 +152,14 @@ def test_the_saved_model_serves_named_outputs_and_a_record(tiny_mnist: Path, tmp
     np.testing.assert_allclose(rebuilt.predict(image, verbose=0)["logits"], once["logits"], atol=1e-5)
     stored = msgspec.json.decode((order.target / "run.json").read_bytes(), type=TrainingRun)
     assert msgspec.to_builtins(stored) == msgspec.to_builtins(run)
-    assert stored.command == "livedigit train --recipe baseline --epochs 3 --seed 7 --name bars --version 1"
-    assert str(tmp_path) not in (order.target / "run.json").read_text()
+    assert stored.command == f"livedigit train --recipe baseline --epochs {EPOCHS} --seed 7 --name bars --version 1"
+    assert str(order.out) not in (order.target / "run.json").read_text()
 
 
-def test_the_stroke_recipe_saves_the_plain_network_calibrated_by_held_out_writers(
-    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_stroke_recipe_saves_the_plain_network_calibrated_by_held_out_writers(strokes: Finished) -> None:
     import keras
 
-    from training.train import Order, train
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    order = Order(shrink_strokes(), tiny_data, tmp_path / "out", "bars", 1, seed=7)
-    run = train(order, report=lambda _: None)
+    order, run = strokes
     model = keras.models.load_model(order.target / "model.keras")
     assert run.parameters == model.count_params() == 167_114
     assert not any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
@@ -181,7 +199,7 @@ def test_what_is_held_out_is_not_learnt_from(
     from training.train import gather_examples
 
     order = place_order(shared_data, tmp_path)._replace(recipe=find_recipe(recipe))
-    (mnist, learnt, pen_digits, pen_rows), validation, held_out, _ = gather_examples(order)
+    (mnist, learnt, pen_digits, pen_rows), validation, held_out, *_ = gather_examples(order)
     rest = np.delete(np.arange(320), learnt)
     assert len(learnt) == len(set(learnt.tolist())) == 320 - len(validation.labels)
     assert len(rest) == len(validation.labels) == round(320 * order.recipe.validation_share)
@@ -329,7 +347,7 @@ def test_a_disk_that_is_full_at_a_checkpoint_is_named(tmp_path: Path, error: Exc
         raise error
 
     checkpoints = Checkpoints(tmp_path, Progress(recipe=find_recipe("baseline"), seed=1), [])
-    checkpoints.set_model(SimpleNamespace(stop_training=False, save_weights=fill))
+    checkpoints.set_model(SimpleNamespace(stop_training=False, layers=[], save_weights=fill))
     with pytest.raises(OutputUnwritable, match=r"No space left.*--resume") as caught:
         checkpoints.on_epoch_end(0, {})
     assert "\n" not in str(caught.value)
