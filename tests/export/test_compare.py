@@ -18,7 +18,7 @@ from export.inputs import InputSet, edge_inputs, noise_inputs, read_data, read_l
 from export.near_ties import bisect, search_near_ties
 from export.parity import APPROXIMATED_LIMIT_EPS, FOLDED_MEANING_LIMIT, MEANING_LIMIT, ROUNDING_LIMIT_EPS, margins
 from export.report import describe_report, to_markdown
-from export.runtimes import Answers, TensorFlowRuntime, answer_in_batches
+from export.runtimes import Answers, TensorFlowRuntime, answer_in_batches, load_tensorflow
 
 onnx = pytest.importorskip("onnx")
 pytestmark = [
@@ -65,7 +65,9 @@ def test_a_layer_that_tensorflow_resizes_by_area_has_a_twin(tmp_path: Path) -> N
     image = keras.layers.Input((12, 12, 1))
     small = keras.layers.Flatten()(keras.layers.Resizing(6, 6, interpolation="area")(image))
     model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(small))
-    twin = make_twin(trace_keras_model("area", model, tmp_path))
+    source = trace_keras_model("area", model, tmp_path)
+    tensorflow = load_tensorflow(source.saved_model, source.signature)
+    twin = make_twin(source, tensorflow, probe_images((12, 12, 1)))
     assert twin.single_operators
     assert twin.runtime.answer(noise_inputs((12, 12, 1), 2).images).logits.dtype == np.float64
 
@@ -212,7 +214,7 @@ def test_probes_have_the_model_s_shape_and_are_not_all_alike() -> None:
         images = probe_images(shape)
         assert images.shape[1:] == shape
         assert len(np.unique(images.reshape(len(images), -1), axis=0)) > 3
-    assert probe_images((None, 0, 3)).shape[1:] == (32, 32, 3)
+    assert probe_images((None, 0, 3)).shape[1:] == (256, 256, 3)
 
 
 def test_a_census_sees_a_weight_in_any_layout(digits: Any) -> None:

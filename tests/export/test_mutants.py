@@ -220,7 +220,7 @@ def test_the_wrong_type(digits: Any, kind: str) -> None:
 
 def test_other_classes_under_an_output_of_another_name(digits: Any) -> None:
     def repeat(graph: Any) -> None:
-        graph.node.append(onnx.helper.make_node("Concat", ["probabilities"] * 2, ["output_0"], axis=1))
+        graph.node.append(onnx.helper.make_node("Concat", ["logits"] * 2, ["output_0"], axis=1))
         del graph.output[:]
         graph.output.append(onnx.helper.make_tensor_value_info("output_0", onnx.TensorProto.FLOAT, ["batch", 20]))
 
