@@ -110,6 +110,16 @@ class PageUnderTest:
         self.tab.route("**/predict", lambda route: held.append(route))
         return held
 
+    def cut_off(self, *addresses: str) -> None:
+        """Refuse connections to addresses, as a server that is gone does."""
+        for address in addresses:
+            self.tab.route(address, lambda route: route.abort("connectionrefused"))
+
+    def connect(self, *addresses: str) -> None:
+        """Let them through again."""
+        for address in addresses:
+            self.tab.unroute(address)
+
     def stored(self, key: str) -> Any:
         """What the page keeps in the browser under a key."""
         return self.tab.evaluate("key => JSON.parse(localStorage[`livedigit.${key}`] ?? '[]')", key)

@@ -105,23 +105,20 @@ def test_offline_turns_the_dot_red_and_the_page_recovers(page: Any) -> None:
 
 
 def test_a_server_that_is_gone_is_noticed_and_welcomed_back(page: Any) -> None:
-    gone = lambda route: route.abort("connectionrefused")  # noqa: E731
-    page.tab.route("**/predict", gone)
-    page.tab.route("**/health", gone)
+    page.cut_off("**/predict", "**/health")
     page.draw("seven-plain")
     page.expect_connection("unreachable")
     page.expect_notice("cannot be reached")
-    page.tab.unroute("**/predict")
-    page.tab.unroute("**/health")
+    page.connect("**/predict", "**/health")
     page.expect_digit("7")
     page.expect_connection("online")
 
 
 def test_a_part_of_the_page_that_cannot_be_fetched_is_reported_and_comes_later(page: Any) -> None:
-    page.tab.route("**/correcting.js", lambda route: route.abort("connectionrefused"))
+    page.cut_off("**/correcting.js")
     page.find("#correction-toggle").click()
     page.expect_notice("part of the page cannot be fetched")
-    page.tab.unroute("**/correcting.js")
+    page.connect("**/correcting.js")
     page.expect_connection("online")
     page.find("#correction-toggle").click()
     page.find("#correction").wait_for()
@@ -129,7 +126,7 @@ def test_a_part_of_the_page_that_cannot_be_fetched_is_reported_and_comes_later(p
 
 @pytest.mark.parametrize("module", ["samples", "picture"])
 def test_nothing_waits_for_a_part_of_the_page_that_cannot_be_fetched(page: Any, module: str) -> None:
-    page.tab.route(f"**/{module}.js", lambda route: route.abort("connectionrefused"))
+    page.cut_off(f"**/{module}.js")
     if module == "samples":
         page.find("#sample").click()
     else:
@@ -139,13 +136,11 @@ def test_nothing_waits_for_a_part_of_the_page_that_cannot_be_fetched(page: Any, 
 
 
 def test_without_the_code_for_numbers_the_server_counts_as_gone(page: Any) -> None:
-    page.tab.route("**/numbers.js", lambda route: route.abort("connectionrefused"))
-    page.tab.route("**/health", lambda route: route.abort("connectionrefused"))
+    page.cut_off("**/numbers.js", "**/health")
     page.write_number("1")
     page.expect_notice("cannot be reached")
     page.expect_connection("unreachable")
-    page.tab.unroute("**/numbers.js")
-    page.tab.unroute("**/health")
+    page.connect("**/numbers.js", "**/health")
     page.expect_digit("1")
 
 

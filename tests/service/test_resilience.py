@@ -8,7 +8,6 @@ import errno
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import struct
@@ -182,19 +181,10 @@ def test_a_request_that_has_begun_to_arrive_is_answered_after_sigterm(start_serv
     assert server.process.wait(PATIENCE_S) == 0
 
 
-def publish_copy(models_dir: Path, version: int) -> None:
-    """Publish version 1 once more under another number."""
-    copy = models_dir / "digits" / f".{version}"
-    shutil.copytree(models_dir / "digits/1", copy)
-    manifest = json.loads((copy / "manifest.json").read_text())
-    (copy / "manifest.json").write_text(json.dumps({**manifest, "version": version}))
-    copy.rename(models_dir / "digits" / str(version))
-
-
-def test_sighup_swaps_the_model_in_every_worker_and_restarts_none(start_server, models_dir):
+def test_sighup_swaps_the_model_in_every_worker_and_restarts_none(start_server, models_dir, publish):
     server = start_server("--workers", "2", "--models-dir", str(models_dir))
     wait_until(lambda: server.output.count("Application startup complete") == 2)
-    publish_copy(models_dir, 2)
+    publish(2)
     os.kill(server.process.pid, signal.SIGHUP)
     assert server.output.count("serving digits version 1") == 2
     wait_until(lambda: server.output.count("serving digits version 2") == 2)
@@ -231,11 +221,11 @@ def test_sighup_while_a_process_starts_does_not_end_it(begin_server, workers):
     assert server.stop() == 0
 
 
-def test_a_worker_is_replaced_even_where_the_newest_version_is_broken(start_server, models_dir):
+def test_a_worker_is_replaced_even_where_the_newest_version_is_broken(start_server, models_dir, publish):
     """What the others refused while they served must not keep a newcomer from joining them."""
     server = start_server("--workers", "2", "--models-dir", str(models_dir))
     wait_until(lambda: server.output.count("Application startup complete") == 2)
-    publish_copy(models_dir, 2)
+    publish(2)
     (models_dir / "digits/2/model.onnx").write_bytes(b"broken")
     os.kill(int(re.findall(r"Started server process \[(\d+)\]", server.output)[0]), signal.SIGKILL)
     wait_until(lambda: server.output.count("Application startup complete") == 3)
