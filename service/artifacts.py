@@ -72,9 +72,8 @@ def list_substitutes(models_dir: Path, name: str) -> list[int]:
         pinned = read_pin(models_dir, name)
     except ArtifactError:
         pinned = 0
-    return sorted(list_versions(models_dir / name), key=lambda version: (not pinned or version <= pinned, version))[
-        ::-1
-    ]
+    versions = list_versions(models_dir / name)
+    return sorted(versions, key=lambda version: (not pinned or version <= pinned, version), reverse=True)
 
 
 def pin_version(models_dir: Path, name: str, version: int) -> None:
@@ -116,7 +115,8 @@ def superseded_versions(models_dir: Path, name: str, keep: int) -> list[int]:
     if fault := find_fault(models_dir / name / str(served)):
         raise ArtifactError(f"version {served} is the one to serve and fails a check, so nothing is deleted: {fault}")
     versions = list_versions(models_dir / name)
-    sound = (version for version in reversed(versions) if not find_fault(models_dir / name / str(version)))
+    folders = ((version, models_dir / name / str(version)) for version in reversed(versions))
+    sound = (version for version, folder in folders if version == served or not find_fault(folder))
     lowest_kept = next(islice(sound, keep - 1, None), 0)
     return [version for version in versions if version < lowest_kept and version != served]
 
