@@ -15,12 +15,22 @@ from export import parity
 from export.answers import probe_images
 from export.census import model_weights, take_census
 from export.errors import CannotExport
-from export.inputs import InputSet, Shape, answered_shape, image_sides, noise_inputs
+from export.inputs import (
+    InputSet,
+    Shape,
+    answered_shape,
+    drawn_inputs,
+    edge_inputs,
+    image_sides,
+    noise_inputs,
+    read_drawings,
+)
+from export.near_ties import search_near_ties
 from export.parity import EPS, Differences, GateResult, InputSummary, NearTie, ParityReport
 from export.runtimes import Answers, Images, OnnxRuntime, ReferenceRuntime, Runtime, answer_in_batches, load_tensorflow
 from export.source import Source
 from export.twin import Twin, make_twin
-from service.contract import SCHEMA_VERSION
+from service.contract import SCHEMA_VERSION, PreprocessingSpec
 
 if TYPE_CHECKING:
     import onnx
@@ -119,6 +129,14 @@ def shorten(names: tuple[str, ...], at_most: int = 3) -> str:
     """List a few names and count the rest."""
     rest = len(names) - at_most
     return ", ".join(names[:at_most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def choose_inputs(contest: Contest, spec: PreprocessingSpec | None) -> list[InputSet]:
+    """Gather the images to compare on: drawings where there is a pipeline, edges, noise, and searched near-ties."""
+    drawn = [] if spec is None else [drawn_inputs(read_drawings(), spec)]
+    noise = noise_inputs(contest.shape)
+    start = (drawn or [noise])[0].images
+    return [*drawn, edge_inputs(contest.shape), noise, search_near_ties(contest.twin.runtime, start)]
 
 
 def compare(

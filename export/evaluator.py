@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,12 +23,16 @@ def make_evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
     return ReferenceEvaluator(model, new_ops=[exact_resize()])
 
 
-def not_evaluated(error: Exception) -> CannotExport:
-    """Say that the evaluator of the standard does not take a graph."""
-    return CannotExport(
-        f"the graph cannot be compared in float64: ONNX's reference evaluator stops with {type(error).__name__}, "
-        f"{one_line(error)}"
-    )
+@contextmanager
+def evaluating() -> Iterator[None]:
+    """Say in one line what the evaluator does not take. Raises `CannotExport`."""
+    try:
+        yield
+    except Exception as error:  # each operator raises what it likes
+        raise CannotExport(
+            f"the graph cannot be compared in float64: ONNX's reference evaluator stops with {type(error).__name__}, "
+            f"{one_line(error)}"
+        ) from error
 
 
 def exact_resize() -> Any:

@@ -14,21 +14,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from export.card import write_card
-from export.compare import Contest, Progress, compare, prepare_contest
+from export.compare import Contest, Progress, choose_inputs, compare, prepare_contest
 from export.conversion import Converted, class_count, convert_source, with_properties
 from export.convert import DEFAULT_OPSET
 from export.errors import Disagreement, UsageError
 from export.golden import write_golden, write_golden_tensors
 from export.inputs import (
-    InputSet,
-    drawn_inputs,
-    edge_inputs,
     image_sides,
     noise_inputs,
     read_drawings,
     read_labelled,
 )
-from export.near_ties import search_near_ties
 from export.parity import ParityReport
 from export.publish import check_destination, publish
 from export.runtimes import OnnxRuntime
@@ -208,14 +204,6 @@ def properties(facts: Facts) -> dict[str, str]:
         "preprocessing": msgspec.json.encode(facts.preprocessing).decode(),
         "weights_sha256": facts.weights_sha256,
     }
-
-
-def choose_inputs(contest: Contest, spec: PreprocessingSpec | None) -> list[InputSet]:
-    """Gather the images to compare on: drawings where there is a pipeline, edges, noise, and searched near-ties."""
-    drawn = [] if spec is None else [drawn_inputs(read_drawings(), spec)]
-    noise = noise_inputs(contest.shape)
-    start = (drawn or [noise])[0].images
-    return [*drawn, edge_inputs(contest.shape), noise, search_near_ties(contest.twin.runtime, start)]
 
 
 def write_artifact(artifact: Artifact, folder: Path, version: int) -> None:

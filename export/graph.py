@@ -8,7 +8,7 @@ import numpy as np
 
 from export.answers import PROBABILITY_FLOOR, are_fractions, is_distribution, probe_images
 from export.errors import CannotExport
-from export.evaluator import make_evaluator, not_evaluated
+from export.evaluator import evaluating, make_evaluator
 
 if TYPE_CHECKING:
     import onnx
@@ -55,8 +55,7 @@ def with_named_input(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def name_input(graph: onnx.GraphProto) -> None:
     """Leave one input, called `image`, its open dimensions named by what they mean. Raises `CannotExport`."""
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
+    inputs = fed_inputs(graph)
     if len(inputs) != 1:
         raise CannotExport(f"the graph has inputs {names_of(inputs)}; expected one, the image")
     dimensions = inputs[0].type.tensor_type.shape.dim
@@ -69,6 +68,12 @@ def name_input(graph: onnx.GraphProto) -> None:
     inputs[0].name = IMAGE
     del graph.input[:]
     graph.input.extend(inputs)
+
+
+def fed_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """List the inputs that a caller feeds; older files list the weights among them."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
 
 
 def expose_logits(model: onnx.ModelProto) -> None:
@@ -145,12 +150,9 @@ def probe_answer(model: onnx.ModelProto, answer: str) -> Array:
     kind = next(value.type.tensor_type for value in model.graph.input if value.name == IMAGE)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
     images = probe_images([side.dim_value for side in kind.shape.dim[1:]]).astype(dtype)
-    try:
+    with evaluating(), np.errstate(all="ignore"):
         evaluator = make_evaluator(model)
-        with np.errstate(all="ignore"):
-            runs = [evaluator.run([answer], {IMAGE: image[np.newaxis]}) for image in images]
-    except Exception as error:  # each operator raises what it likes
-        raise not_evaluated(error) from error
+        runs = [evaluator.run([answer], {IMAGE: image[np.newaxis]}) for image in images]
     answers = [np.asarray(each) for run in runs for each in run]
     return np.concatenate([each.reshape(-1, each.shape[-1] if each.ndim else 1) for each in answers])
 

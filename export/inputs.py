@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -135,8 +136,8 @@ def fits(shape: tuple[int, ...], sides: Shape) -> bool:
     return len(shape) == len(sides) and all(side in (0, found) for found, side in zip(shape, sides, strict=True))
 
 
-def describe_sides(sides: Shape) -> str:
-    """Name the shape that a model takes, `?` for what the caller chooses."""
+def describe_sides(sides: Sequence[int]) -> str:
+    """Name a shape in a graph, `?` for what the caller chooses, which is 0."""
     return f"({', '.join(str(side or '?') for side in sides)})"
 
 

@@ -14,12 +14,14 @@ from export.graph import (
     IMAGE,
     LOGITS,
     PROBABILITIES,
+    fed_inputs,
     find_answer,
     names_of,
     probe_answer,
     standardize,
     with_named_input,
 )
+from export.inputs import describe_sides
 from export.parity import Array, GateResult, judge_faults
 
 if TYPE_CHECKING:
@@ -65,19 +67,13 @@ def has_interface(model: onnx.ModelProto) -> bool:
 
 def type_faults(model: onnx.ModelProto, converted: onnx.ModelProto, input_name: str) -> list[str]:
     """List differences that leave nothing to compare: another number of inputs, another type or shape."""
-    inputs = fed_inputs(model)
+    inputs = fed_inputs(model.graph)
     if len(inputs) != 1:
         return [f"the file has inputs {names_of(inputs)}; the model has one, `{input_name}`"]
     found, expected = describe(inputs[0]), describe(converted.graph.input[0])
     if found != expected:
         return [f"the input `{inputs[0].name}` is {found}; the model takes {expected}"]
     return output_faults(model, converted)
-
-
-def fed_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    """List the inputs that a caller feeds; older files list the weights among them."""
-    weights = {tensor.name for tensor in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in weights]
 
 
 def output_faults(model: onnx.ModelProto, converted: onnx.ModelProto) -> list[str]:
@@ -91,7 +87,7 @@ def output_faults(model: onnx.ModelProto, converted: onnx.ModelProto) -> list[st
 
 def name_faults(model: onnx.ModelProto, input_name: str) -> list[str]:
     """List differences that a client would stumble over, though the graph can be compared."""
-    name = fed_inputs(model)[0].name
+    name = fed_inputs(model.graph)[0].name
     expected = f"`{IMAGE}`" if input_name == IMAGE else f"`{IMAGE}` or, as the model itself says, `{input_name}`"
     return [] if name in (IMAGE, input_name) else [f"the input is called `{name}`; expected {expected}"]
 
@@ -122,5 +118,4 @@ def describe(value: onnx.ValueInfoProto) -> str:
     import onnx
 
     kind = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
-    sides = [str(side.dim_value or "?") for side in value.type.tensor_type.shape.dim]
-    return f"{kind} ({', '.join(sides)})"
+    return f"{kind} {describe_sides([side.dim_value for side in value.type.tensor_type.shape.dim])}"

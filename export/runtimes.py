@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from export.answers import PROBABILITY_FLOOR, is_distribution, probe_images
 from export.errors import ArtifactError, CannotExport, Disagreement, one_line
-from export.evaluator import make_evaluator, not_evaluated
+from export.evaluator import evaluating, make_evaluator
 from export.graph import IMAGE, LOGITS, PROBABILITIES, TWO_LOGITS
 from export.quiet import import_tensorflow, silent_stderr
 
@@ -87,17 +87,13 @@ class ReferenceRuntime:
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
-        try:
+        with evaluating():
             self.evaluator = make_evaluator(in_double(model))
-        except Exception as error:  # each operator raises what it likes
-            raise not_evaluated(error) from error
 
     def answer(self, images: Images) -> Answers:
         """Classify one batch in float64. Raises `CannotExport`."""
-        try:
+        with evaluating():
             answers = self.evaluator.run([LOGITS, PROBABILITIES], {IMAGE: images.astype(np.float64)})
-        except Exception as error:  # each operator raises what it likes
-            raise not_evaluated(error) from error
         return Answers(*map(np.asarray, answers))
 
 

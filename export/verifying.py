@@ -14,13 +14,12 @@ import numpy as np
 
 from export.answers import probe_images
 from export.check import check_portable, read_onnx
-from export.compare import BATCHES, Contest, Progress, compare, describe_environment, prepare_contest
+from export.compare import BATCHES, Contest, Progress, choose_inputs, compare, describe_environment, prepare_contest
 from export.conversion import Converted, convert_source
 from export.errors import Disagreement
-from export.inputs import InputSet, drawn_inputs, edge_inputs, image_sides, noise_inputs, read_data, read_drawings
+from export.inputs import InputSet, image_sides, read_data
 from export.interface import Prepared, judge_answer, prepare_file
 from export.localize import Culprit, find_culprit
-from export.near_ties import search_near_ties
 from export.parity import NO_DIFFERENCES, GateResult, ParityReport, judge_faults, summarize, worst
 from export.pipeline_check import judge_pipeline, read_artifact
 from export.runtimes import Images, answer_as_saved
@@ -132,13 +131,9 @@ def gather_inputs(
     order: VerifyOrder, contest: Contest, converted: Converted, manifest: Manifest | None
 ) -> list[InputSet]:
     """Gather the images to compare on; the user's own come first."""
-    shape = contest.shape
-    spec = choose_spec(contest.source, manifest, shape)
+    spec = choose_spec(contest.source, manifest, contest.shape)
     given = [read_data(order.data, image_sides(converted.model), spec)] if order.data else []
-    drawn = [drawn_inputs(read_drawings(), spec)] if spec else []
-    noise = noise_inputs(shape)
-    start = (drawn or [noise])[0].images
-    return [*given, *drawn, edge_inputs(shape), noise, search_near_ties(contest.twin.runtime, start)]
+    return [*given, *choose_inputs(contest, spec)]
 
 
 def choose_spec(source: Source, manifest: Manifest | None, shape: tuple[int, int, int]) -> PreprocessingSpec | None:

@@ -15,10 +15,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from export.compare import compare, prepare_contest
+from export.compare import choose_inputs, compare, prepare_contest
 from export.conversion import convert_source
 from export.convert import DEFAULT_OPSET, OPSETS
-from export.exporting import choose_inputs
 from export.inputs import image_shape, noise_inputs
 from export.parity import ParityReport
 from export.runtimes import OnnxRuntime
