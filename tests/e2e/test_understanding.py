@@ -61,6 +61,21 @@ def test_the_map_goes_with_the_answer_that_it_explains(page: Any) -> None:
     expect(page.find("#mattered")).to_be_hidden()
 
 
+def test_the_map_comes_however_late_its_code_does(page: Any) -> None:
+    """Every stroke forgets an answer and brings one; all of them wait for the code, and the last one counts."""
+    held: list[Any] = []
+    page.tab.route("**/understanding.js", lambda route: held.append(route))
+    page.find("#debug-toggle").click()
+    for stroke in page.drawings["four-open"]["strokes"] + [[[270, 270]], [[262, 270]], [[270, 262]]]:
+        with page.tab.expect_response("**/predict?debug=true"):
+            page.draw_stroke(stroke)
+        expect(page.find("#answer")).not_to_have_attribute("data-busy", "")
+    for route in held:
+        route.continue_()
+    expect(page.find("#mattered")).to_be_visible()
+    assert f"{page.find('#digit').inner_text()} rather than" in page.find("#why").inner_text()
+
+
 def test_without_the_inference_protocol_the_rest_of_the_panel_works(page: Any) -> None:
     page.tab.route("**/infer", lambda route: route.fulfill(status=404, json={"error": "no"}))
     page.draw("four-open")

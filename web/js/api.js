@@ -6,6 +6,7 @@ const TIMEOUT_MS = 5000;
 const MAX_RETRIES = 2;
 
 let key = recall("key", "sessionStorage");
+const modules = new Map();
 
 /** `kind` is "timeout", "network" or "http"; the last has the status and the server's own words. */
 export class ApiError extends Error {
@@ -28,11 +29,16 @@ export async function readNumber(drawing, { signal } = {}) {
   return checked(await postPatiently("/read", drawing, signal), isNumber);
 }
 
-/** A module of the page that comes when it is first needed. Throws ApiError where it cannot be fetched. */
+/**
+ * A module of the page that comes when it is first needed. Throws ApiError where it cannot be fetched.
+ * Those who wait for the same one go on in the order in which they asked, which browsers leave to chance.
+ */
 export async function loadModule(name) {
+  if (!modules.has(name)) modules.set(name, import(`./${name}.js`));
   try {
-    return await import(`./${name}.js`);
+    return await modules.get(name);
   } catch {
+    modules.delete(name);
     throw new ApiError("network");
   }
 }
