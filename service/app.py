@@ -35,7 +35,7 @@ from service.lifecycle import run_service
 from service.metrics import Metrics
 from service.models import ModelStore
 from service.openapi import openapi_config, rapidoc
-from service.overload import ErrorAnswer, TurnAway
+from service.overload import BoundedBodies, ErrorAnswer, TurnAway
 from service.routes.feedback import feedback_state, keep_correction
 from service.routes.health import health, metrics
 from service.routes.inference_v2 import INFERENCE_HANDLERS
@@ -103,6 +103,7 @@ def create_app(settings: Settings | None = None, models: ModelStore | None = Non
         request_max_body_size=settings.max_body_bytes,
         state=State({"service": service}),
     )
+    app.asgi_handler = BoundedBodies(app.asgi_handler, settings.max_large_bodies * settings.max_body_bytes)
     if not settings.cors_origins:
         # A page of another origin may only read an answer that names it, refusals included.
         app.asgi_handler = TurnAway(app, service.workroom, describe_answer)

@@ -1,4 +1,4 @@
-"""Turning work away while the room is full, before it is routed through the framework and before its body is read."""
+"""Turning away what there is no room for: work, before it is routed and its body is read, and large bodies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
 from litestar.utils.path import normalize_path
 
 from service.errors import Overloaded
@@ -17,6 +17,9 @@ from service.workroom import Workroom
 
 WORK = {"work": True}
 """The `opt` of a handler whose requests wait for the workroom."""
+
+SMALL_BYTES = 64 * 1024
+"""What is held of any body. uvicorn holds as much of each connection anyway, and drawings have a few kilobytes."""
 
 
 class ErrorAnswer(NamedTuple):
@@ -64,6 +67,38 @@ class TurnAway:
             return False
         scope["route_handler"], scope["path_template"] = handler, template
         return True
+
+
+class BoundedBodies:
+    """An ASGI application around another, of whose requests' bodies no more than `most` bytes are in memory at a time.
+
+    The first `SMALL_BYTES` of a body are free, so that a few clients who send large ones slowly keep nobody from
+    sending a drawing.
+    """
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app = app
+        self._left = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; reading its body raises `Overloaded` where there is no room for more of it."""
+        size = charged = 0
+
+        async def receive_bounded() -> ReceiveMessage:
+            nonlocal size, charged
+            message = await receive()
+            size += len(message.get("body", b""))
+            more = max(0, size - SMALL_BYTES) - charged
+            if more > self._left:
+                raise Overloaded("too many large bodies are being worked on: try again shortly")
+            self._left -= more
+            charged += more
+            return message
+
+        try:
+            await self._app(scope, receive_bounded, send)
+        finally:
+            self._left += charged
 
 
 async def send_answer(send: Send, answer: ErrorAnswer) -> None:

@@ -46,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body in bytes, after decompression.")] = (
         4 * 1024 * 1024
     )
+    max_large_bodies: Annotated[
+        int, Meta(ge=1, description="Bodies of that size that may be in memory at a time, per worker; more get 503.")
+    ] = 16
     max_pixels: Annotated[int, Meta(ge=1, description="Largest image in pixels.")] = 4_000_000
     max_batch: Annotated[int, Meta(ge=1, description="Largest batch of one inference on /v2.")] = 256
     max_inflight: Annotated[

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import select
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import uvicorn
@@ -102,13 +104,13 @@ def test_what_is_turned_away_is_counted_and_logged_by_route(path, route, caplog)
     assert f"POST {route} 503 in " in caplog.text
 
 
-@pytest.fixture
-def full_server() -> Iterator[int]:
-    """The port of a full application behind the real web server."""
+@contextmanager
+def serving(app: Litestar) -> Iterator[int]:
+    """The port of an application behind the real web server."""
     settings = Settings(port=0)
     with bind(settings.host, settings.port) as listener:
         options = {**uvicorn_options(settings), "log_config": None}
-        server = uvicorn.Server(ServiceConfig(full_app(), **options))
+        server = uvicorn.Server(ServiceConfig(app, **options))
         running = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         running.start()
         yield listener.getsockname()[1]
@@ -117,8 +119,8 @@ def full_server() -> Iterator[int]:
         assert not running.is_alive()
 
 
-def test_a_body_that_comes_after_its_refusal_does_not_disturb_the_next_request(full_server):
-    with socket.create_connection(("127.0.0.1", full_server), TIMEOUT_S) as connection:
+def test_a_body_that_comes_after_its_refusal_does_not_disturb_the_next_request():
+    with serving(full_app()) as port, socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as connection:
         answers = connection.makefile("rb")
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
         assert answers.readline() == b"HTTP/1.1 503 Service Unavailable\r\n"
@@ -126,3 +128,36 @@ def test_a_body_that_comes_after_its_refusal_does_not_disturb_the_next_request(f
         rest = answers.read()
     assert rest.count(b"HTTP/1.1 200 OK\r\n") == 1
     assert rest.endswith(b'{"live":true}')
+
+
+def request_with(body: bytes) -> bytes:
+    head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: image/png\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def test_large_bodies_beyond_what_may_be_in_memory_are_refused_and_drawings_are_not(seven, encode):
+    """Of two that do not fit together, the one that finds no more room gives way to the other."""
+    app = create_app(Settings(max_body_bytes=1_000_000, max_large_bodies=1))
+    large = request_with(bytes(750_000))
+    with ExitStack() as stack:
+        port = stack.enter_context(serving(app))
+        first, second, third = (
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), TIMEOUT_S)) for _ in range(3)
+        )
+        for connection in (first, second):
+            connection.sendall(large[:-1])
+        (refused, *others), _, _ = select.select([first, second], [], [], TIMEOUT_S)
+        assert not others
+        head, _, problem = refused.recv(10_000).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 1\r\n" in head
+        assert b"too many large bodies" in problem
+
+        third.sendall(request_with(encode(seven)))
+        assert b'"digit":7' in third.recv(10_000)
+
+        (held,) = {first, second} - {refused}
+        held.sendall(large[-1:])
+        assert held.recv(10_000).startswith(b"HTTP/1.1 400 ")
+        third.sendall(large)
+        assert third.recv(10_000).startswith(b"HTTP/1.1 400 "), "there is room again"
