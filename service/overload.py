@@ -87,7 +87,8 @@ class BoundedBodies:
         async def receive_bounded() -> ReceiveMessage:
             nonlocal size, charged
             message = await receive()
-            size += len(message.get("body", b""))
+            if message["type"] == "http.request":
+                size += len(message.get("body", b""))
             more = max(0, size - SMALL_BYTES) - charged
             if more > self._left:
                 raise Overloaded("too many large bodies are being worked on: try again shortly")

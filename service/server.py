@@ -63,10 +63,10 @@ def serve_with_workers(settings: Settings, listener: socket.socket) -> None:
         announce(listener)
         supervisor = Supervisor(config, listener, settings.drain_s)
         supervisor.run()
-    if supervisor.has_failed:
-        # What keeps every worker from starting is told here, once: this process meets it as they did.
-        start_app(settings)
-        raise LiveDigitError("a worker could not start, and starting it here shows no reason: see the log")
+        if supervisor.has_failed:
+            # What keeps every worker from starting is told here, once: this process meets it as they did.
+            start_app(settings)
+            raise LiveDigitError("a worker could not start, and starting it here shows no reason: see the log")
 
 
 class Supervisor(Multiprocess):
@@ -92,8 +92,12 @@ class Supervisor(Multiprocess):
         os.environ[REPLACEMENT] = "true"
 
     def keep_subprocess_alive(self) -> None:
-        """Replace the workers that have ended, or end where one could not start."""
+        """Replace the workers that have ended, and say how they did, or end where one could not start."""
+        before = list(self.processes)
         super().keep_subprocess_alive()
+        for process in before:
+            if process not in self.processes:
+                logger.warning("worker %s has ended (%s) and is replaced", process.pid, name_end(process.exitcode))
         self._leave_pipes_to_workers()
 
     def _leave_pipes_to_workers(self) -> None:
@@ -115,6 +119,11 @@ class Supervisor(Multiprocess):
         for process in self.processes:
             if process.pid is not None and process.is_ready():
                 os.kill(process.pid, signal.SIGHUP)
+
+
+def name_end(exitcode: int | None) -> str:
+    """Name the signal that has ended a process, or its exit status."""
+    return signal.Signals(-exitcode).name if exitcode is not None and exitcode < 0 else f"status {exitcode}"
 
 
 def uvicorn_options(settings: Settings) -> dict[str, Any]:

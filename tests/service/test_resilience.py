@@ -14,20 +14,25 @@ import struct
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 import uvloop
 
 from service.door import ACCEPTED_BY_EACH, AcceptingLoop, Door, bar, is_barred
-from service.errors import UndecodableImage
+from service.errors import LiveDigitError, UndecodableImage
+from service.metrics import FILES, RESERVED_BYTES, reserve_room
 from service.preprocessing import prepare_image
 from service.protocol import is_readable
 from service.server import WORKER_TIMEOUT_S
 
 PATIENCE_S = 60
+BLOCK_BYTES = 512
+"""The unit of `st_blocks`."""
 ASKING_S = 2
 """In which the supervisor has surely asked a worker how it is."""
 
@@ -242,6 +247,7 @@ def test_a_worker_that_ends_while_it_is_asked_how_it_is_is_replaced_at_once(star
     time.sleep(ASKING_S)
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: server.output.count("Application startup complete") == 3, WORKER_TIMEOUT_S / 2)
+    assert f"worker {worker} has ended (SIGKILL) and is replaced" in server.output
     assert server.stop() == 0
 
 
@@ -258,6 +264,27 @@ def test_workers_end_when_their_supervisor_is_killed(start_server, tmp_path):
         for pid in workers:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def test_room_is_taken_for_the_figures_of_a_worker_before_a_disk_may_be_full(start_server, tmp_path):
+    """What a hole in a mapped file would need later, the kernel could only refuse by ending the process."""
+    server = start_server("--workers", "2", environment={"TMPDIR": str(tmp_path)})
+    wait_until(lambda: server.output.count("Application startup complete") == 2)
+    for path in ("/", "/health", "/metrics", "/feedback", "/schema", "/v2", "/v2/health/live", "/v2/models/digits"):
+        for method in ("GET", "POST", "PUT"):
+            httpx.request(method, f"{server.url}{path}")
+    names: Counter[str] = Counter()
+    for path in tmp_path.glob("livedigit-metrics-*/*"):
+        names[path.stem.rpartition("_")[0]] += 1
+        assert path.stat().st_size == RESERVED_BYTES
+        assert path.stat().st_blocks * BLOCK_BYTES >= RESERVED_BYTES
+        assert int.from_bytes(path.read_bytes()[:4], sys.byteorder) < RESERVED_BYTES / 2, "used"
+    assert names == dict.fromkeys(FILES, 2)
+
+
+def test_no_room_for_the_figures_is_told(tmp_path):
+    with pytest.raises(LiveDigitError, match=r"no room for the workers' metrics in .*/nowhere: .*; see TMPDIR"):
+        reserve_room(tmp_path / "nowhere")
 
 
 ORPHAN = """
