@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from export.errors import PublishFailed, UsageError
 from service.versions import next_version
 
 PREFIX = ".publishing-"
+ABANDONED_S = 24 * 3600
+"""After which an export that has not written anything has been killed."""
 ATTEMPTS = 100
 
 
@@ -39,6 +42,7 @@ def publish(folder: Path, version: int | None, write: Callable[[Path, int], None
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(folder)
         for _ in range(ATTEMPTS):
             number = version or next_version(folder)
             if publish_once(folder, number, write):
@@ -70,6 +74,15 @@ def publish_once(folder: Path, version: int, write: Callable[[Path, int], None])
             raise
         sync_folder(folder)
         return True
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what exports have left behind that were killed."""
+    for work in folder.glob(f"{PREFIX}*"):
+        # One that is at work may end meanwhile.
+        with suppress(OSError):
+            if time.time() - work.stat().st_mtime > ABANDONED_S:
+                shutil.rmtree(work)
 
 
 @contextmanager

@@ -122,10 +122,17 @@ def superseded_versions(models_dir: Path, name: str, keep: int) -> list[int]:
 
 
 def delete_version(models_dir: Path, name: str, version: int) -> None:
-    """Delete a version; a server that looks meanwhile sees it whole or not at all. Raises `ArtifactError`."""
+    """Delete a version; a server that looks meanwhile sees it whole or not at all. Raises `ArtifactError`.
+
+    Of a link nothing but itself is deleted.
+    """
     folder = models_dir / name / str(version)
     try:
-        shutil.rmtree(folder.rename(folder.with_name(f".deleted-{version}")))
+        deleted = folder.rename(folder.with_name(f".deleted-{version}"))
+        if deleted.is_symlink():
+            deleted.unlink()
+        else:
+            shutil.rmtree(deleted)
     except OSError as error:
         raise ArtifactError(f"{folder}: {error.strerror}") from error
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from export.errors import PublishFailed, UsageError
-from export.publish import PREFIX, check_destination, publish
+from export.publish import ABANDONED_S, PREFIX, check_destination, publish
 
 
 def write_version(folder: Path, version: int) -> None:
@@ -114,3 +115,14 @@ def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:
 def test_nothing_temporary_survives(tmp_path: Path) -> None:
     publish(tmp_path, None, write_version)
     assert not [name for name in names(tmp_path) if name.startswith(PREFIX)]
+
+
+def test_what_a_killed_export_has_left_is_removed_a_day_later_and_one_at_work_is_let_alone(tmp_path: Path) -> None:
+    abandoned, at_work = tmp_path / f"{PREFIX}abandoned", tmp_path / f"{PREFIX}at-work"
+    for work in (abandoned, at_work):
+        work.mkdir()
+        write_version(work, 1)
+    yesterday = time.time() - ABANDONED_S - 1
+    os.utime(abandoned, (yesterday, yesterday))
+    publish(tmp_path, None, write_version)
+    assert names(tmp_path) == [at_work.name, "1"]

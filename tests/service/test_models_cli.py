@@ -121,6 +121,15 @@ def test_pruning_keeps_the_highest_and_the_one_to_serve(five_versions):
     assert "nothing to delete" in invoke("prune", "--keep", "2", "--yes", *place).output
 
 
+def test_of_a_version_that_is_a_link_only_the_link_is_deleted(five_versions, tmp_path):
+    folder = five_versions / "digits"
+    kept_elsewhere = (folder / "1").rename(tmp_path / "kept-elsewhere")
+    (folder / "1").symlink_to(kept_elsewhere)
+    invoke("prune", "--keep", "1", "--yes", "--models-dir", str(five_versions))
+    assert [path.name for path in folder.iterdir()] == ["5"]
+    assert (kept_elsewhere / "model.onnx").is_file()
+
+
 def test_pruning_deletes_nothing_while_the_version_to_serve_is_broken(five_versions, spoil):
     """A server that has refused it goes on with an older one, which it needs for its next start."""
     spoil(five_versions / "digits/5")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple
+from unittest.mock import Mock
 
 import msgspec
 import numpy as np
@@ -351,3 +352,23 @@ def test_a_disk_that_is_full_at_a_checkpoint_is_named(tmp_path: Path, error: Exc
     with pytest.raises(OutputUnwritable, match=r"No space left.*--resume") as caught:
         checkpoints.on_epoch_end(0, {})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("is_tensorflows", [True, False])
+def test_a_disk_that_is_full_at_the_end_is_named_and_the_run_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_tensorflows: bool
+) -> None:
+    import keras
+    import tensorflow as tf
+
+    from training.saved_model import publish
+
+    words = "{{function_node}} variables/part-00000-of-00001; No space left on device [Op:SaveV2]"
+    error = tf.errors.ResourceExhaustedError(None, None, words) if is_tensorflows else OSError(errno.ENOSPC, "full")
+    archive = Mock(**{"write_out.side_effect": error})
+    monkeypatch.setattr(keras.export, "ExportArchive", lambda: archive)
+    workshop = tmp_path / ".1.unfinished"
+    workshop.mkdir()
+    with pytest.raises(OutputUnwritable, match=r"No space left on device\): make room, .* --resume$"):
+        publish(Mock(), Mock(), workshop, tmp_path / "1")
+    assert [path.name for path in tmp_path.iterdir()] == [workshop.name]
