@@ -186,3 +186,13 @@ def test_text_can_be_twice_as_large(open_page: Callable[..., Any]) -> None:
     page = open_page(viewport={"width": 640, "height": 800})
     page.tab.evaluate("document.documentElement.style.fontSize = '200%'")
     assert page.tab.evaluate("document.documentElement.scrollWidth") == 640
+
+
+def test_the_focus_goes_to_the_canvas_where_its_button_has_nothing_more_to_do(page: Any) -> None:
+    page.draw("seven-plain")
+    page.expect_digit("7")
+    page.find("#pad").focus()
+    for button in ("#undo", "#redo", "#clear"):
+        page.find(button).focus()
+        page.tab.keyboard.press("Enter")
+        expect(page.find("#pad")).to_be_focused()

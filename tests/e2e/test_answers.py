@@ -281,3 +281,15 @@ def test_a_server_without_a_model_says_so(page: Any) -> None:
     page.tab.route("**/health", lambda route: route.fulfill(status=503, json={"status": "no model"}))
     page.draw_stroke([[140, 140]])
     page.expect_notice("No model is loaded. Trying again in 30 s.")
+
+
+def test_a_drawing_is_read_when_the_model_is_back_later_than_the_server(page: Any) -> None:
+    page.cut_off("**/predict", "**/health")
+    page.draw("seven-plain")
+    page.expect_connection("unreachable")
+    page.tab.unroute("**/health")
+    page.tab.route("**/health", lambda route: route.fulfill(status=503, json={"status": "no model"}))
+    page.expect_connection("no-model")
+    page.tab.unroute("**/health")
+    page.connect("**/predict")
+    page.expect_digit("7")

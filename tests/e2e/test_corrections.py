@@ -128,3 +128,81 @@ def test_digits_of_a_number_are_sent_one_by_one(offered: Any, folder: Path) -> N
     (row,) = json.loads(path.read_text())
     assert (row["label"], row["answered"]["digit"]) == ("6", 0)
     assert all(0 <= value <= 280 for stroke in row["strokes"] for point in stroke for value in point)
+
+
+def hold(page: Any, method: str) -> list[Any]:
+    """Hold every such request about corrections, in the list."""
+    held: list[Any] = []
+    page.tab.route(
+        "**/feedback", lambda route: held.append(route) if route.request.method == method else route.continue_()
+    )
+    return held
+
+
+def test_a_later_label_is_sent_after_the_one_before_and_counts(offered: Any, folder: Path) -> None:
+    offered.find("#consent").check()
+    held = hold(offered, "POST")
+    correct(offered, 2, "Kept as a 2, in this browser.")
+    offered.wait_until(lambda: len(held) == 1)
+    correct(offered, 5, "Kept as a 5, in this browser.")
+    held[0].continue_()
+    offered.wait_until(lambda: len(held) == 2)
+    held[1].continue_()
+    expect(offered.find("#correction-message")).to_have_text("Kept as a 5, and sent. Thank you.")
+    assert [each["label"] for each in offered.stored("corrections")] == ["5"]
+    assert [json.loads(path.read_text())[0]["label"] for path in sorted(folder.iterdir())] == ["2", "5"]
+
+
+def test_what_is_deleted_before_its_turn_is_not_sent(offered: Any, folder: Path) -> None:
+    offered.find("#consent").check()
+    held = hold(offered, "POST")
+    correct(offered, 2, "Kept as a 2, in this browser.")
+    offered.wait_until(lambda: len(held) == 1)
+    correct(offered, 5, "Kept as a 5, in this browser.")
+    offered.find("#delete-corrections").click()
+    with offered.tab.expect_response("**/feedback"):
+        held[0].continue_()
+    offered.tab.wait_for_timeout(200)
+    assert len(held) == 1
+    assert offered.stored("corrections") == []
+
+
+def test_the_first_correction_waits_for_the_server_to_say_whether_it_wants_any(
+    open_page: Callable[..., Any], wanting: Any
+) -> None:
+    page = open_page(wanting.url, viewport={"width": 1120, "height": 1600})
+    page.tab.add_init_script("localStorage['livedigit.consent'] = 'true'")
+    page.tab.reload()
+    asked = hold(page, "GET")
+    draw_and_open(page)
+    correct(page, 1, "Kept as a 1, in this browser.")
+    asked[0].continue_()
+    expect(page.find("#correction-message")).to_have_text("Kept as a 1, and sent. Thank you.")
+
+
+def test_a_server_that_could_not_say_whether_it_wants_corrections_is_asked_again(
+    open_page: Callable[..., Any], wanting: Any
+) -> None:
+    page = open_page(wanting.url, viewport={"width": 1120, "height": 1600})
+    page.tab.route("**/feedback", lambda route: route.fulfill(status=401, json={"detail": "no"}))
+    draw_and_open(page)
+    expect(page.find("#consent-option")).to_be_hidden()
+    page.tab.unroute("**/feedback")
+    page.draw_stroke([[40, 240], [60, 240]])
+    expect(page.find("#consent-option")).to_be_visible()
+
+
+def test_what_this_browser_does_not_keep_is_not_said_to_be_kept(offered: Any) -> None:
+    offered.find("#consent").check()
+    offered.tab.evaluate("void (Storage.prototype.setItem = () => { throw new Error('full') })")
+    correct(offered, 1, "Sent as a 1, but this browser does not let the page keep it.")
+    offered.tab.context.set_offline(True)
+    correct(offered, 2, "This browser does not let the page keep it.")
+
+
+def test_corrections_of_another_tab_are_counted(offered: Any, open_page: Callable[..., Any]) -> None:
+    other = open_page(offered.tab.url, context=offered.tab.context)
+    draw_and_open(other)
+    correct(other, 1, "Kept as a 1")
+    offered.tab.bring_to_front()
+    expect(offered.find("#corrections-count")).to_have_text("1 drawing put right so far.")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
@@ -213,3 +214,27 @@ def dispatch_pointer(page: Any, kind: str, point: list[float], **details: Any) -
 def send_touch(session: Any, kind: str, point: tuple[float, float]) -> None:
     """Touch the screen through the debugging protocol."""
     session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": point[0], "y": point[1]}]})
+
+
+def test_an_eraser_that_touches_nothing_changes_nothing(page: Any) -> None:
+    page.draw("seven-plain")
+    page.expect_digit("7")
+    page.draw_stroke([[20, 20]])
+    page.find("#undo").click()
+    page.expect_digit("7")
+    page.find("#eraser").click()
+    page.draw_stroke([[260, 260]])
+    expect(page.find("#redo")).to_be_enabled()
+    page.find("#clear").click()
+    page.expect_blank()
+    page.find("#undo").click()
+    page.expect_digit("7")
+
+
+def test_redo_with_nothing_to_redo_asks_nothing(page: Any) -> None:
+    page.draw("seven-plain")
+    page.expect_digit("7")
+    asked = len(page.predictions())
+    page.tab.keyboard.press("Control+Shift+Z")
+    page.tab.wait_for_timeout(200)
+    assert len(page.predictions()) == asked

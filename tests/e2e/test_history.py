@@ -145,3 +145,15 @@ def store(key: str, value: Any) -> Callable[[Any], None]:
         tab.add_init_script(f"localStorage[{key!r}] = JSON.stringify({value!r})")
 
     return prepare
+
+
+def test_a_link_opened_again_is_no_new_entry(page: Any) -> None:
+    page.draw("seven-plain")
+    page.expect_digit("7")
+    (entry,) = page.stored("history")
+    link = f"{page.tab.url}#d={entry['strokes']}"
+    for _ in range(2):
+        page.tab.goto("about:blank")
+        page.tab.goto(link)
+        page.expect_digit("7")
+    assert page.stored("history") == [entry]

@@ -298,3 +298,38 @@ def test_the_readmes_screenshot_of_a_number_can_be_taken(
     path = beside.with_stem(f"{beside.stem}-number")
     page.tab.screenshot(path=path)
     assert 0 < path.stat().st_size < 120_000
+
+
+def test_digits_of_a_number_that_has_become_longer_cannot_be_put_right(page: Any) -> None:
+    answer_with(page, ANSWER)
+    write_two_strokes(page)
+    page.expect_digit("17")
+    page.find("#digits button").last.click()
+    expect(page.find("#labels button").first).to_be_enabled()
+    page.find("#alternatives button").filter(has_text="171").click()
+    expect(page.find("#labels button").first).to_be_disabled()
+    expect(page.find("#correction-which")).to_have_text("")
+
+
+def test_both_digits_of_an_alternative_are_said_to_be_kept(page: Any) -> None:
+    answer_with(page, {**ANSWER, "alternatives": [{"number": "46", "confidence": 0.3}]})
+    write_two_strokes(page)
+    page.expect_digit("17")
+    page.find("#alternatives button").click()
+    expect(page.find("#announcer")).to_have_text("Taken as 46. Kept as 4 and 6, in this browser.")
+    assert [each["label"] for each in page.stored("corrections")] == ["4", "6"]
+
+
+def test_a_digit_is_put_right_no_more_once_its_number_is_gone(page: Any) -> None:
+    answer_with(page, ANSWER)
+    write_two_strokes(page)
+    page.expect_digit("17")
+    held: list[Any] = []
+    page.tab.route("**/correcting.js", lambda route: held.append(route))
+    page.find("#digits button").last.click()
+    page.tab.keyboard.press("Escape")
+    page.expect_blank()
+    for route in held:
+        route.continue_()
+    expect(page.find("#correction")).to_be_visible()
+    expect(page.find("#labels button").first).to_be_disabled()

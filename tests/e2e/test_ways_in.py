@@ -56,6 +56,9 @@ def test_escape_lifts_the_keyboards_pen(page: Any) -> None:
     page.tab.keyboard.press("ArrowRight")
     page.tab.keyboard.press("ArrowRight")
     page.expect_blank()
+    for key in ("Space", "Escape", "Space"):
+        page.tab.keyboard.press(key)
+    expect(page.find("#announcer")).to_have_text("Pen down")
 
 
 def test_every_sample_is_read_as_the_digit_it_is(page: Any) -> None:
@@ -172,6 +175,26 @@ def test_a_slower_picture_does_not_take_the_place_of_a_later_choice(open_page: C
     page.expect_digit(read)
     page.tab.keyboard.press("Control+z")
     page.expect_blank()
+
+
+@pytest.mark.parametrize("later", ["stroke", "mode", "escape"])
+def test_a_slower_picture_does_not_undo_what_was_done_meanwhile(open_page: Callable[..., Any], later: str) -> None:
+    page = open_page(prepare=hold_pictures)
+    choose(page, photograph(page.drawings["zero-oval"], size=300))
+    page.wait_for("window.isHeld === true")
+    if later == "stroke":
+        page.draw("seven-plain")
+        page.expect_digit("7")
+    elif later == "mode":
+        page.find("#mode-number").click()
+    else:
+        page.tab.keyboard.press("Escape")
+    expect(page.find("#answer")).not_to_have_attribute("data-busy", "")
+    page.tab.evaluate("release()")
+    page.wait_for("window.wasCleaned === true")
+    page.expect_digit("7" if later == "stroke" else "")
+    expect(page.find("#mode-number")).to_have_attribute("aria-pressed", str(later == "mode").lower())
+    expect(page.find("#cleaning")).to_be_hidden()
 
 
 def test_a_stroke_in_progress_is_kept_when_another_drawing_is_opened(page: Any) -> None:

@@ -100,9 +100,12 @@ export async function describeModel(model) {
   return answer;
 }
 
-/** Does this server want to be told of corrections? Throws ApiError. */
+/** Does this server want to be told of corrections? Throws ApiError where it does not say. */
 export async function wantsCorrections() {
-  return (await readJson(await request("/feedback")))?.wanted === true;
+  const response = await request("/feedback");
+  const answer = await readJson(response);
+  if (!response.ok || !answer) throw new ApiError("http", { status: response.status });
+  return answer.wanted === true;
 }
 
 /** Send a correction: { name, label, strokes, answered }. Throws ApiError. */

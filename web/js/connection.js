@@ -8,6 +8,7 @@ export class Connection {
   #check;
   #listener;
   #timer = 0;
+  #newest = 0;
   #delay = FIRST_CHECK_MS;
 
   /** `check()` resolves to the server's health; `onChange(state, health)` hears of every change. */
@@ -39,14 +40,16 @@ export class Connection {
 
   async checkNow() {
     this.#stopWaiting();
+    const number = (this.#newest += 1);
     try {
       const health = await this.#check();
+      if (number !== this.#newest) return;
       this.#stopWaiting();
       this.#delay = FIRST_CHECK_MS;
       this.#set(health.status === "ok" ? "online" : "no-model", health);
       if (health.status !== "ok") this.#checkLater();
     } catch {
-      this.failed();
+      if (number === this.#newest) this.failed();
     }
   }
 
@@ -64,6 +67,6 @@ export class Connection {
   #set(state, health = null) {
     const before = this.state;
     this.state = state;
-    if (state !== before || health) this.#listener(state, health, before);
+    if (state !== before || health) this.#listener(state, health);
   }
 }

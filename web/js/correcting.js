@@ -6,6 +6,7 @@ import {
   deleteCorrections,
   fileFromCorrections,
   followConsent,
+  followCorrections,
   hasConsent,
   keepCorrection,
   loadCorrections,
@@ -20,6 +21,12 @@ export class Correcting {
   #find;
   #announce;
   #target = null;
+  /** The newest label of each drawing that was put right here, by its id. */
+  #labels = new Map();
+  /** What was chosen last: only of that is told how sending it went. */
+  #newest = null;
+  #sending = Promise.resolve();
+  #wanted = null;
 
   constructor(find, announce) {
     this.#find = find;
@@ -30,11 +37,13 @@ export class Correcting {
     find("corrections-file").addEventListener("change", ({ target }) => this.#load(target));
     find("delete-corrections").addEventListener("click", () => {
       deleteCorrections();
+      this.#labels.clear();
       this.show(this.#target);
     });
     find("consent").addEventListener("change", ({ target }) => setConsent(target.checked));
     followConsent(() => this.#showConsent());
-    this.#offerToSend();
+    followCorrections(() => this.#target && this.show(this.#target));
+    this.#showConsent();
   }
 
   /**
@@ -52,20 +61,48 @@ export class Correcting {
     this.#find("correction-which").textContent = target.which ?? "";
     this.#find("corrections-count").textContent = text.corrections(corrections.length);
     this.#find("save-corrections").disabled = this.#find("delete-corrections").disabled = corrections.length === 0;
+    this.#offerToSend();
   }
 
-  /** Keep a correction, and send it where that is wanted and agreed to. */
-  async correct(target, label) {
-    const isKept = keepCorrection(target.id, label, target.strokes);
+  /**
+   * Keep corrections, [{ target, label }], and then send them where that is wanted and agreed to, one after another.
+   * `said` is what screen readers hear first.
+   */
+  correct(corrections, said = "") {
+    const labels = corrections.map(({ label }) => String(label));
+    const kept = corrections.map(({ target: { id, strokes }, label }) => keepCorrection(id, label, strokes));
+    const isKept = kept.every(Boolean);
+    for (const { target, label } of corrections) this.#labels.set(target.id, label);
+    this.#newest = corrections;
     if (this.#target) this.show(this.#target);
-    this.#say(isKept ? text.corrected(label) : text.notKept);
-    if (this.#find("consent-option").hidden || !hasConsent()) return;
-    const { id: name, strokes, answered } = target;
+    this.#say(isKept ? text.corrected(labels) : text.notKept, said);
+    if (hasConsent()) this.#sending = this.#sending.then(() => this.#send(corrections, labels, isKept));
+  }
+
+  async #send(corrections, labels, isKept) {
+    if (!(await this.#isWanted())) return;
+    let message = isKept ? text.correctionSent(labels) : text.correctionSentOnly(labels);
+    for (const { target, label } of corrections) {
+      // By now there may be a later label, or none, and the consent may have been taken back.
+      if (this.#labels.get(target.id) !== label || !hasConsent()) return;
+      const { id: name, strokes, answered } = target;
+      try {
+        await sendCorrection({ name, label: String(label), strokes, answered });
+      } catch (error) {
+        message = isKept ? text.correctionNotSent(labels, error.detail) : text.notKept;
+      }
+    }
+    if (this.#newest === corrections) this.#say(message);
+  }
+
+  /** Asked until the server has said so. */
+  async #isWanted() {
+    this.#wanted ??= wantsCorrections();
     try {
-      await sendCorrection({ name, label: String(label), strokes, answered });
-      this.#say(text.correctionSent(label));
-    } catch (error) {
-      this.#say(text.correctionNotSent(label, error.detail));
+      return await this.#wanted;
+    } catch {
+      this.#wanted = null;
+      return false;
     }
   }
 
@@ -74,15 +111,15 @@ export class Correcting {
   }
 
   async #offerToSend() {
-    this.#showConsent();
-    this.#find("consent-option").hidden = !(await wantsCorrections().catch(() => false));
+    this.#find("consent-option").hidden = !(await this.#isWanted());
   }
 
   #labelButton(digit) {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: digit });
     button.addEventListener("click", () => {
-      this.#target.onChoice?.(digit);
-      this.correct(this.#target, digit);
+      const target = this.#target;
+      target.onChoice?.(digit);
+      this.correct([{ target, label: digit }]);
     });
     return button;
   }
@@ -98,9 +135,9 @@ export class Correcting {
     this.show(this.#target);
   }
 
-  #say(message) {
+  #say(message, before = "") {
     this.#find("correction-message").textContent = message;
-    this.#announce(message);
+    this.#announce(`${before} ${message}`.trim());
   }
 }
 

@@ -27,6 +27,11 @@ export function followConsent(onChange) {
   });
 }
 
+/** Call `onChange()` where drawings are put right, or deleted, in another tab. */
+export function followCorrections(onChange) {
+  follow("corrections", onChange);
+}
+
 /** [{ name, label, strokes }], the strokes as compact text. */
 export function loadCorrections() {
   const stored = recall("corrections");

@@ -33,6 +33,12 @@ export class History {
     return this.#entries.some((entry) => entry.id === id && entry.strokes === encoded);
   }
 
+  /** The name under which a drawing like this is there. */
+  nameOf({ strokes, width }) {
+    const encoded = encodeStrokes(strokes);
+    return this.#entries.find((entry) => entry.strokes === encoded && drawingOf(entry).width === width)?.id;
+  }
+
   /**
    * Keep a drawing and its answer, a digit or a number, whose confidence is null where the user has said it; a drawing
    * that is already there is brought up to date, and one that is too long is not kept.

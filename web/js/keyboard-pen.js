@@ -19,6 +19,8 @@ export function attachKeyboardPen(pad, onToggle) {
   }
 
   function toggle() {
+    // Escape takes the drawing away under the pen.
+    isDown &&= pad.isDrawing;
     if (isDown) return lift();
     isDown = true;
     pad.begin(point);
@@ -27,7 +29,6 @@ export function attachKeyboardPen(pad, onToggle) {
 
   function move([dx, dy], step) {
     point = [clamp(point[0] + dx * step, pad.width), clamp(point[1] + dy * step, CANVAS_SIZE)];
-    // Escape takes the drawing away under the pen.
     isDown &&= pad.isDrawing;
     if (isDown) pad.extend([point]);
     pad.showCursor(point);
@@ -40,7 +41,11 @@ export function attachKeyboardPen(pad, onToggle) {
     else return;
     event.preventDefault();
   });
-  pad.canvas.addEventListener("focus", () => pad.showCursor(point));
+  pad.canvas.addEventListener("focus", () => {
+    // The canvas may have been a wider one.
+    point = [clamp(point[0], pad.width), point[1]];
+    pad.showCursor(point);
+  });
   pad.canvas.addEventListener("blur", () => {
     lift();
     pad.showCursor(null);

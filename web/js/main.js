@@ -12,7 +12,7 @@ import { attachPictureInputs } from "./picture-inputs.js";
 import { Reader } from "./reader.js";
 import { imageFromDrawing } from "./render.js";
 import { Results } from "./results.js";
-import { drawingInAddress, linkTo, offerLink, tidyAddress } from "./share.js";
+import { copyLink, drawingInAddress, linkTo, showInAddress, tidyAddress } from "./share.js";
 import { Status } from "./status.js";
 import { labels, pictureProblems, text } from "./strings.js";
 import { CANVAS_SIZE, WIDE_SIZE, isPortable } from "./strokes.js";
@@ -30,6 +30,9 @@ const panels = new Panels(find, announce);
 const pad = new Pad(find("pad"), {
   onChange(strokes) {
     find("hint").classList.add("gone");
+    forgetPictures();
+    // What was said of the drawing as it was.
+    if (lastAnswer) forgetAnswer();
     if (strokes.length > 0) reader.preview({ ...drawing.content, strokes });
   },
   onCommit(strokes) {
@@ -37,6 +40,7 @@ const pad = new Pad(find("pad"), {
     drawing.replace(strokes);
     refresh();
   },
+  onNothing: refresh,
   onPenSeen() {
     if (!find("touch-option").hidden) return;
     find("touch-option").hidden = false;
@@ -64,13 +68,17 @@ async function ask(content, signal) {
 
 /** Bring the page in line with the drawing. */
 function refresh() {
+  forgetPictures();
   showMode(find, drawing.content.width);
   if (drawing.isWide) panels.toggle("debug", false);
   pad.show(drawing.content);
   find("hint").classList.toggle("gone", !drawing.isBlank);
+  const focused = document.activeElement.matches(":focus-visible") ? document.activeElement : null;
   find("undo").disabled = !drawing.canUndo;
   find("redo").disabled = !drawing.canRedo;
   find("clear").disabled = drawing.isBlank;
+  // Who came by keyboard goes on from the canvas, not from the top of the page.
+  if (focused?.disabled) find("pad").focus();
   find("share").disabled = drawing.picture !== null || !isPortable(drawing.strokes);
   find("share-message").textContent = "";
   find("cleaning").hidden = drawing.picture !== cleaned || drawing.picture === null;
@@ -93,6 +101,7 @@ function forgetAnswer() {
 }
 
 function read() {
+  if (drawing.isBlank) return;
   isUnanswered = true;
   forgetAnswer();
   reader.settle(drawing.content);
@@ -100,7 +109,6 @@ function read() {
 
 /** Another drawing in place of the one on the pad, drawn before the user's eyes. */
 function open(content) {
-  forgetPictures();
   pad.finish();
   tidyAddress();
   drawing.open(content);
@@ -125,7 +133,10 @@ function showAnswer(answer, request) {
   explain();
   panels.showCorrecting(correctable());
   // The frame after the next one begins when this answer is on the screen.
-  requestAnimationFrame(() => setTimeout(() => results.showLatency(performance.now() - request.since)));
+  const showLatency = () => lastAnswer === answer && results.showLatency(performance.now() - request.since);
+  // Nobody sees a hidden page: its next frame comes when it is looked at again.
+  if (document.hidden) showLatency();
+  else requestAnimationFrame(() => setTimeout(showLatency));
 }
 
 function showError(error, { settled }) {
@@ -136,7 +147,11 @@ function showError(error, { settled }) {
 }
 
 function clear() {
-  if (drawing.isBlank && !pad.isDrawing) return;
+  if (drawing.isBlank && !pad.isDrawing) {
+    forgetPictures();
+    results.showBusy(false);
+    return;
+  }
   tidyAddress();
   drawing.clear();
   refresh();
@@ -144,22 +159,30 @@ function clear() {
 }
 
 function undo() {
+  if (!drawing.canUndo && !pad.isDrawing) return;
   drawing.undo();
   refresh();
 }
 
 function redo() {
+  if (!drawing.canRedo) return;
   drawing.redo();
   refresh();
 }
 
 async function openSample() {
+  const before = drawing.content;
   const { nextNumber, nextSample } = await api.loadModule("samples");
+  if (drawing.content !== before || pad.isDrawing) return;
   open(drawing.isWide ? { strokes: nextNumber(), width: WIDE_SIZE } : { strokes: nextSample() });
 }
 
 async function share() {
-  const isCopied = await offerLink(linkTo(drawing.content));
+  const { content } = drawing;
+  const link = linkTo(content);
+  const isCopied = await copyLink(link);
+  if (drawing.content !== content) return;
+  if (!isCopied) showInAddress(link);
   find("share-message").textContent = isCopied ? text.linkCopied : text.linkInAddress;
   announce(find("share-message").textContent);
 }
@@ -168,7 +191,8 @@ function openSharedDrawing() {
   try {
     const shared = drawingInAddress();
     if (!shared) return;
-    drawing.open(shared);
+    pad.finish();
+    drawing.open({ ...shared, id: history.nameOf(shared) });
     refresh();
   } catch {
     results.showProblem(text.badLink);
@@ -181,9 +205,10 @@ function toggleDebug() {
 }
 
 async function toggleCorrection() {
+  const isWanted = !panels.isShown("correction");
   // Not shown before it works.
   await panels.correcting();
-  panels.toggle("correction");
+  panels.toggle("correction", isWanted);
   panels.showCorrecting(correctable());
 }
 
@@ -194,11 +219,11 @@ function correctable() {
   return { ...drawing.content, answered };
 }
 
-/** Put one digit of a number right. */
-async function correct(target) {
+/** Put the chosen digit of a number right. */
+async function correct() {
   await panels.correcting();
   panels.toggle("correction", true);
-  panels.showCorrecting(target);
+  panels.showCorrecting(correctable());
 }
 
 /** The user says what the number is, and thereby what some of its digits are: [{ target, label }]. */
@@ -208,15 +233,15 @@ async function takeAs(number, corrections) {
     history.record(drawing.content, isReading ? lastAnswer : { number, confidence: null });
   }
   announce(text.takenAs(number));
-  const panel = await panels.correcting();
-  for (const { target, label } of corrections) await panel.correct(target, label);
+  panels.showCorrecting(correctable());
+  if (corrections.length > 0) (await panels.correcting()).correct(corrections, text.takenAs(number));
 }
 
 async function explain() {
   if (!panels.isShown("debug")) return;
   const answer = lastAnswer;
   try {
-    const panel = await panels.understanding((pictures) => api.infer(status.modelName, pictures));
+    const panel = await panels.understanding(async (pictures) => api.infer(await status.modelName, pictures));
     panel.explain(answer);
   } catch (error) {
     // The rest of the panel is of use without the map.
@@ -264,7 +289,7 @@ const forgetPictures = attachPictureInputs(find, () => drawing.content.width, {
   },
   onError(error) {
     results.showBusy(false);
-    results.showProblem(pictureProblems[error.kind] ?? pictureProblems["not-an-image"]);
+    results.showProblem(pictureProblems[error.kind] ?? pictureProblems["not-an-image"], { canRetry: isUnanswered });
     status.note(error);
   },
 });

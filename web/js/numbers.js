@@ -17,7 +17,7 @@ export class Numbers {
   #number = "";
   #selected = 0;
 
-  /** `onCorrect(target)` wants a digit put right; `onChoose(number, corrections)` says what the whole number is. */
+  /** `onCorrect()` wants the digit of `target` put right; `onChoose(number, corrections)` says what the whole number is. */
   constructor(find, results, { onCorrect, onChoose }) {
     this.#find = find;
     this.#results = results;
@@ -90,15 +90,19 @@ export class Numbers {
   #targetAt(index) {
     const { digits } = this.#answer;
     const { digit, confidence } = digits[index];
-    const { id, strokes } = this.#request.drawing;
+    const answer = this.#answer;
+    const { id, picture, strokes } = this.#request.drawing;
     const own = strokesOf(digits, index, strokes);
     return {
       // Its place may be another one's later on.
       id: `${id}-${hash(encodeStrokes(own))}`,
-      strokes: centreStrokes(own),
+      // What is on a picture may be no more than a part of a digit.
+      strokes: picture ? [] : centreStrokes(own),
       answered: { digit, confidence },
       which: text.which(index + 1, digits.length),
-      onChoice: (label) => this.#choose([...this.#number].with(index, label).join(""), []),
+      onChoice: (label) => {
+        if (this.#answer === answer) this.#choose([...this.#number].with(index, label).join(""), []);
+      },
     };
   }
 
@@ -110,7 +114,7 @@ export class Numbers {
       [...this.#find("digits").children].forEach((item, place) => {
         item.firstChild.ariaPressed = String(place === index);
       });
-      this.#onCorrect(this.target);
+      this.#onCorrect();
     });
   }
 

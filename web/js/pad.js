@@ -9,7 +9,10 @@ const ERASER_BUTTON = 32;
 const CURSOR_COLOUR = "#8fd9c0";
 const REPLAY_MS = 700;
 
-/** Reports `onChange(strokes)` while the pen is down and `onCommit(strokes)` when it is lifted. */
+/**
+ * Reports `onChange(strokes)` while the pen is down and `onCommit(strokes)` when it is lifted, or `onNothing()` where
+ * the drawing is then what it was before.
+ */
 export class Pad {
   tool = "pen";
   penOnly = false;
@@ -23,10 +26,10 @@ export class Pad {
   #frame = 0;
   #replay = null;
 
-  constructor(canvas, { onChange, onCommit, onPenSeen }) {
+  constructor(canvas, { onChange, onCommit, onNothing, onPenSeen }) {
     this.canvas = canvas;
     this.#context = canvas.getContext("2d", { alpha: false });
-    Object.assign(this, { onChange, onCommit, onPenSeen });
+    Object.assign(this, { onChange, onCommit, onNothing, onPenSeen });
     this.#listen();
     new ResizeObserver(() => this.repaint()).observe(canvas);
   }
@@ -78,8 +81,11 @@ export class Pad {
   finish() {
     if (!this.#gesture) return;
     const { strokes } = this.#gesture;
+    const before = this.#shown.strokes;
+    const isSame = strokes.length === before.length && strokes.every((stroke, index) => stroke === before[index]);
     this.show({ ...this.#shown, strokes });
-    this.onCommit(strokes);
+    if (isSame) this.onNothing();
+    else this.onCommit(strokes);
   }
 
   #apply(point) {
@@ -118,7 +124,10 @@ export class Pad {
 
   /** A pen has come: a touch in progress is the palm of the hand that holds it. */
   #acceptPen() {
-    if (this.#gesture?.pointerType === "touch") this.show(this.#shown);
+    if (this.#gesture?.pointerType === "touch") {
+      this.show(this.#shown);
+      this.onNothing();
+    }
     this.onPenSeen();
   }
 

@@ -23,13 +23,16 @@ export function tidyAddress() {
   if (isLink) history.replaceState(null, "", location.pathname + location.search);
 }
 
-/** Put a link on the clipboard; where that is forbidden, into the address bar. Says which: true for the clipboard. */
-export async function offerLink(link) {
+/** Put a link on the clipboard: is that allowed? */
+export async function copyLink(link) {
   try {
     await navigator.clipboard.writeText(link);
     return true;
   } catch {
-    history.replaceState(null, "", link);
     return false;
   }
+}
+
+export function showInAddress(link) {
+  history.replaceState(null, "", link);
 }

@@ -106,9 +106,10 @@ export const text = {
   linkCopied: "Link copied.",
   linkInAddress: "The link is in the address bar.",
   badLink: "This link holds no drawing that can be read.",
-  corrected: (digit) => `Kept as a ${digit}, in this browser.`,
-  correctionSent: (digit) => `Kept as a ${digit}, and sent. Thank you.`,
-  correctionNotSent: (digit, detail) => `Kept as a ${digit}, but not sent${detail ? `: ${detail}` : ""}.`,
+  corrected: (labels) => `Kept as ${digits(labels)}, in this browser.`,
+  correctionSent: (labels) => `Kept as ${digits(labels)}, and sent. Thank you.`,
+  correctionSentOnly: (labels) => `Sent as ${digits(labels)}, but this browser does not let the page keep it.`,
+  correctionNotSent: (labels, detail) => `Kept as ${digits(labels)}, but not sent${detail ? `: ${detail}` : ""}.`,
   which: (place, count) => `Digit ${place} of ${count}.`,
   byYou: "by you",
   digitOf: (place, digit, share) => `Digit ${place}: ${digit}, ${share}. Put it right`,
@@ -128,6 +129,10 @@ export const pictureProblems = {
   "no-ink": "No digit can be made out in this picture.",
   network: text.partMissing,
 };
+
+function digits(labels) {
+  return labels.length === 1 ? `a ${labels[0]}` : both.format(labels);
+}
 
 function place({ row, column }) {
   return [
