@@ -166,10 +166,16 @@ def dtype_of(tensor: InferTensor) -> np.dtype[Any]:
 def read_json_tensor(tensor: InferTensor) -> Array:
     """Read `data`, nested or flat in row-major order. Raises `InvalidTensor`."""
     dtype, count = dtype_of(tensor), element_count(tensor)
-    if not bytes(tensor.data):
+    data = bytes(tensor.data)
+    if not data:
         raise InvalidTensor(f"input {tensor.name!r} has neither data nor binary_data_size")
+    # NumPy gives every element of an array of strings the room of the longest: a small body would take terabytes.
+    if tensor.datatype != "BYTES" and b'"' in data:
+        raise InvalidTensor(
+            f"input {tensor.name!r}: data is no {tensor.datatype} tensor: expected an array of numbers, got strings"
+        )
     try:
-        values = msgspec.json.decode(tensor.data)
+        values = msgspec.json.decode(data)
         array = as_bytes_array(values) if tensor.datatype == "BYTES" else as_numbers(values, dtype)
     except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise InvalidTensor(f"input {tensor.name!r}: data is no {tensor.datatype} tensor: {error}") from error
@@ -189,7 +195,7 @@ def shaped(tensor: InferTensor, array: Array) -> Array:
 
 
 def as_numbers(values: Any, dtype: np.dtype[Any]) -> Array:
-    """Turn nested lists of numbers into an array. NumPy alone would also take "1" for 1, and 1.5 for the integer 1."""
+    """Turn nested lists of numbers into an array. NumPy alone would also take 1.5 for the integer 1."""
     kinds = "biuf" if dtype.kind == "f" else "biu"
     found = np.asarray(values)
     if (found.size and found.dtype.kind not in kinds) or found.ndim == 0:

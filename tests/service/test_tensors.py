@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import struct
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -89,6 +90,7 @@ def test_any_body_is_read_or_refused_with_a_reason(body, length):
         (request(tensor([[1], [2, 3]], [3])), None, "no FP32 tensor"),
         (request(tensor(["a"], [1])), None, "no FP32 tensor"),
         (request(tensor(["1"], [1])), None, "no FP32 tensor"),
+        (request(tensor([{"1": 1}], [1])), None, "no FP32 tensor"),
         (request(tensor(1, [1])), None, "no FP32 tensor"),
         (request(tensor(None, [1])), None, "no FP32 tensor"),
         (request(tensor([1.5], [1], "INT32")), None, "no INT32 tensor"),
@@ -106,6 +108,17 @@ def test_any_body_is_read_or_refused_with_a_reason(body, length):
 def test_what_does_not_fit_is_refused_by_name(body, length, words):
     with pytest.raises(InvalidTensor, match=words):
         parse_inference(body, length)
+
+
+def test_strings_for_numbers_take_no_room():
+    """In NumPy's arrays of strings every element is as long as the longest."""
+    body = request(tensor(["1" * 10_000, *[1] * 10_000], [10_001]))
+    tracemalloc.start()
+    with pytest.raises(InvalidTensor, match="expected an array of numbers"):
+        parse_inference(body, None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 @pytest.mark.parametrize("size", [9, -1, "8", 1.5, True])
