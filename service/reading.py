@@ -32,7 +32,6 @@ def read_number_image(
     """Read the number in an encoded image. Raises `ImageError`, `InferenceFailure` or `ModelUnavailable`."""
     clock = clock or StageClock()
     reader = as_reader(model)
-    clock.mark("queue")
     grey = decode_image(image, max_pixels)
     clock.mark("decode")
     reading = read_image(grey, reader)
@@ -44,7 +43,6 @@ def read_number_strokes(model: Classifier, drawing: ReadStrokes, clock: StageClo
     """Read the number that strokes make. Raises `ImageError`, `InferenceFailure` or `ModelUnavailable`."""
     clock = clock or StageClock()
     reader = as_reader(model)
-    clock.mark("queue")
     points = sum(map(len, drawing.strokes))
     if points > MAX_POINTS:
         raise UnreadableNumber(f"the strokes have {points:,} points, more than the {MAX_POINTS:,} accepted")

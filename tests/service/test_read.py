@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import tracemalloc
 from base64 import b64encode
 from typing import Any
 
@@ -11,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from service.contract import ReadRequest
 from service.numbers.strokes import MAX_STROKES
 from service.reading import MAX_POINTS
 from service.rendering import render_strokes
+from service.routes.read import decode_request
 
 Strokes = list[list[list[float]]]
 
@@ -186,6 +190,30 @@ def test_a_million_points_are_too_large_a_body(client):
     body = b'{"strokes": [[' + b",".join([b"[1,2]"] * 1_000_000) + b"]]}"
     answer = client.post("/read", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
+
+
+def test_far_too_many_points_are_refused_before_they_are_decoded(client):
+    body = b'{"strokes": [[' + b",".join([b"[1,2]"] * 600_000) + b"]]}"
+    tracemalloc.start()
+    answer = client.post("/read", content=body, headers={"Content-Type": "application/json"})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (answer.status_code, "points" in answer.json()["detail"]) == (400, True)
+    assert peak < 8 * len(body)
+
+
+def test_json_is_decoded_by_the_threads_of_which_there_are_few(client, compose, monkeypatch):
+    """On the event loop it would keep everybody waiting, and decoded strokes would wait in the queue."""
+    names = []
+
+    def decode(body: bytes) -> ReadRequest:
+        names.append(threading.current_thread().name)
+        return decode_request(body)
+
+    monkeypatch.setattr("service.routes.read.decode_request", decode)
+    strokes, width = compose("10")
+    assert client.post("/read", json={"strokes": strokes, "width": width}).json()["number"] == "10"
+    assert [name.partition("_")[0] for name in names] == ["inference"]
 
 
 def test_a_photograph_of_a_page_of_text_is_refused(client, encode):
