@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -132,11 +131,22 @@ def reserve_room(folder: Path) -> None:
     """
     try:
         for kind in FILES:
-            # One that is there is of an earlier worker with this number: its figures go on.
-            with suppress(FileExistsError), (folder / f"{kind}_{os.getpid()}.db").open("xb") as file:
-                file.write(bytes(RESERVED_BYTES))
+            reserve_file(folder / f"{kind}_{os.getpid()}.db")
     except OSError as error:
         raise LiveDigitError(f"no room for the workers' metrics in {folder}: {error.strerror}; see TMPDIR") from error
+
+
+def reserve_file(path: Path) -> None:
+    """Make a file of zeros, whole at once, since a scrape of any worker reads each that it finds. Raises `OSError`."""
+    # One that is there is of an earlier worker with this number: its figures go on.
+    if path.exists():
+        return
+    growing = path.with_suffix(".growing")
+    try:
+        growing.write_bytes(bytes(RESERVED_BYTES))
+        growing.rename(path)
+    finally:
+        growing.unlink(missing_ok=True)
 
 
 def forget_dead_workers(folder: Path) -> None:

@@ -266,6 +266,23 @@ def test_workers_end_when_their_supervisor_is_killed(start_server, tmp_path):
                 os.kill(pid, signal.SIGKILL)
 
 
+def test_a_disk_without_room_for_figures_leaves_none_that_a_scrape_would_read(monkeypatch, tmp_path):
+    """prometheus-client cannot read a file that is empty or cut short, so that every scrape failed from then on."""
+    seen = []
+
+    def write_in_part(path: Path, data: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(data[:3])
+        seen.extend(tmp_path.glob("*.db"))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", write_in_part)
+    with pytest.raises(LiveDigitError, match="No space left"):
+        reserve_room(tmp_path)
+    assert not seen
+    assert not list(tmp_path.iterdir())
+
+
 def test_room_is_taken_for_the_figures_of_a_worker_before_a_disk_may_be_full(start_server, tmp_path):
     """What a hole in a mapped file would need later, the kernel could only refuse by ending the process."""
     server = start_server("--workers", "2", environment={"TMPDIR": str(tmp_path)})
