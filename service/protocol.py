@@ -2,8 +2,8 @@
 
 uvicorn limits how long an idle connection is kept after an answer, but not how long a client may take to send its
 first headers (seen with 0.54), so that a few hundred silent connections could hold every file descriptor. An idle
-connection on which anything comes, a line break or more of a body that is not wanted, it keeps for ever; and it
-collects headers and trailers without end.
+connection on which anything comes, a line break or more of a body that is not wanted, it keeps for ever; it
+collects headers and trailers without end; and it waits for ever for a client that reads nothing of its answers.
 
 It is more patient in one thing: uvicorn stops by closing every connection that waits for no answer, which resets one
 whose next request has arrived but was not read yet, or was read in part (seen with 0.54). Those are answered first.
@@ -16,7 +16,10 @@ of every POST of Java's HTTP client, which offers HTTP/2, was lost, and a body c
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import select
+import struct
+import termios
 
 import httptools
 import uvicorn
@@ -27,6 +30,7 @@ MAX_HEAD_BYTES = 64 * 1024
 
 Browsers and proxies send a few kilobytes, cookies and tokens included, and most servers take 8 to 64 KiB.
 """
+C_INT = struct.Struct("i")
 INVALID = 400, "Invalid HTTP request received."
 TOO_LARGE = 431, f"Request headers or trailers larger than {MAX_HEAD_BYTES} bytes received."
 
@@ -36,7 +40,7 @@ class HeadTooLarge(Exception):
 
 
 class ServiceConfig(uvicorn.Config):
-    """uvicorn's configuration and our deadline for headers."""
+    """uvicorn's configuration and our deadline for headers, and for a client that reads nothing."""
 
     def __init__(self, *args: object, header_timeout_s: float, **kwargs: object) -> None:
         self.header_timeout_s = header_timeout_s
@@ -44,10 +48,11 @@ class ServiceConfig(uvicorn.Config):
 
 
 class ImpatientProtocol(HttpToolsProtocol):
-    """Closes a connection whose request head is late, and none whose request has arrived."""
+    """Closes a connection whose request head is late or whose client reads nothing, and no other with a request."""
 
     config: ServiceConfig
     _deadline: asyncio.TimerHandle | None = None
+    _unread_deadline: asyncio.TimerHandle | None = None
     _is_reading_head = False
     _is_last = False
     _fruitless_bytes = 0
@@ -167,7 +172,44 @@ class ImpatientProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop_expecting()
+        self._stop_watching()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Start watching whether the client reads what it has asked for."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """Stop watching."""
+        self._stop_watching()
+        super().resume_writing()
+
+    def _watch_reader(self) -> None:
+        self._unread_deadline = self.loop.call_later(
+            self.config.header_timeout_s, self._let_go_unless_read, self._unread_bytes()
+        )
+
+    def _let_go_unless_read(self, unread_before: int) -> None:
+        """Give a slow client more time, and one that has read nothing none: to close would wait for it as well."""
+        if self._unread_bytes() < unread_before:
+            self._watch_reader()
+        else:
+            self.transport.abort()
+
+    def _unread_bytes(self) -> int:
+        """Count what the client's kernel has not acknowledged.
+
+        A slow client may be at it for long before ours, which holds megabytes, takes more of what is unsent.
+        """
+        descriptor = self.transport.get_extra_info("socket").fileno()
+        (unacknowledged,) = C_INT.unpack(fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(C_INT.size)))
+        return self.transport.get_write_buffer_size() + int(unacknowledged)
+
+    def _stop_watching(self) -> None:
+        if self._unread_deadline is not None:
+            self._unread_deadline.cancel()
+            self._unread_deadline = None
 
     def _expect_headers(self) -> None:
         if self._deadline is None:

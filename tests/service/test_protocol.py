@@ -192,6 +192,48 @@ def test_what_is_invalid_gets_400_unless_another_answer_is_due():
     assert wire.is_closed
 
 
+class FullWire(Wire):
+    """A connection that holds what its client has not read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unsent = 100_000
+        self.end, self.far_end = socket.socketpair()
+        self.aborted = asyncio.Event()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self.end if name == "socket" else default
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+
+def test_a_client_that_reads_nothing_is_let_go_and_one_that_reads_slowly_is_not():
+    async def main() -> None:
+        config = ServiceConfig(tell_what_was_asked, header_timeout_s=0.01, log_config=None, lifespan="off")
+        connection, wire = ImpatientProtocol(config, ServerState(), {}), FullWire()
+        with wire.end, wire.far_end:
+            connection.connection_made(wire)
+            connection.data_received(NEXT)
+            wire.end.sendall(bytes(1000))
+            connection.pause_writing()
+            waiting = connection._unread_deadline
+            for _ in range(3):
+                wire.unsent -= 1
+                while connection._unread_deadline is waiting:
+                    await asyncio.sleep(0)
+                waiting = connection._unread_deadline
+            assert not wire.aborted.is_set()
+            await wire.aborted.wait()
+            connection.resume_writing()
+            connection.connection_lost(None)
+
+    asyncio.run(asyncio.wait_for(main(), TIMEOUT_S))
+
+
 @pytest.mark.parametrize(("path", "status"), [("/health", b"200"), ("/predict", b"405"), ("/nowhere", b"404")])
 def test_a_request_for_a_websocket_gets_an_ordinary_answer(server, path, status):
     request = (
