@@ -103,7 +103,7 @@ def create_app(settings: Settings | None = None, models: ModelStore | None = Non
         request_max_body_size=settings.max_body_bytes,
         state=State({"service": service}),
     )
-    app.asgi_handler = BoundedBodies(app.asgi_handler, settings.max_large_bodies * settings.max_body_bytes)
+    app.asgi_handler = BoundedBodies(app.asgi_handler, settings.max_large_bodies, settings.max_body_bytes)
     if not settings.cors_origins:
         # A page of another origin may only read an answer that names it, refusals included.
         app.asgi_handler = TurnAway(app, service.workroom, describe_answer)

@@ -70,15 +70,17 @@ class TurnAway:
 
 
 class BoundedBodies:
-    """An ASGI application around another, of whose requests' bodies no more than `most` bytes are in memory at a time.
+    """An ASGI application around another, of whose requests' bodies no more than `most` of the largest are in memory.
 
     The first `SMALL_BYTES` of a body are free, so that a few clients who send large ones slowly keep nobody from
     sending a drawing.
     """
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    def __init__(self, app: ASGIApp, most: int, largest: int) -> None:
+        """`largest` is the size in bytes beyond which `app` refuses a body."""
         self._app = app
-        self._left = most
+        self._largest = largest
+        self._left = most * largest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; reading its body raises `Overloaded` where there is no room for more of it."""
@@ -89,7 +91,8 @@ class BoundedBodies:
             message = await receive()
             if message["type"] == "http.request":
                 size += len(message.get("body", b""))
-            more = max(0, size - SMALL_BYTES) - charged
+            # What is larger than any body may be is not kept, and refused for its size, not for want of room.
+            more = max(0, min(size, self._largest) - SMALL_BYTES) - charged
             if more > self._left:
                 raise Overloaded("too many large bodies are being worked on: try again shortly")
             self._left -= more
