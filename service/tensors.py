@@ -6,6 +6,7 @@ binary tensor data and classification extensions as documented by Triton Inferen
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections.abc import Iterable, Mapping
@@ -29,6 +30,7 @@ DTYPES = {
 GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 MAX_DIMENSIONS = 8
 MAX_DIGITS = 20
+MAX_ELEMENTS = 2**63 - 1
 
 Parameters = dict[str, Any]
 
@@ -145,11 +147,13 @@ def read_tensors(tensors: Iterable[InferTensor], binary: memoryview) -> dict[str
 
 def element_count(tensor: InferTensor) -> int:
     """Multiply the shape out. Raises `InvalidTensor`."""
-    if len(tensor.shape) > MAX_DIMENSIONS or any(size < 0 for size in tensor.shape):
-        raise InvalidTensor(f"input {tensor.name!r} has shape {list(tensor.shape)}")
-    count = 1
-    for size in tensor.shape:
-        count *= size
+    is_shape = len(tensor.shape) <= MAX_DIMENSIONS and all(0 <= size <= MAX_ELEMENTS for size in tensor.shape)
+    if not is_shape or (count := math.prod(tensor.shape)) > MAX_ELEMENTS:
+        # Not said which, since Python refuses to write numbers of thousands of digits.
+        raise InvalidTensor(
+            f"input {tensor.name!r} has a shape that cannot be: expected up to {MAX_DIMENSIONS} sizes of 0 or more, "
+            f"and no more than {MAX_ELEMENTS} elements"
+        )
     return count
 
 
