@@ -84,9 +84,9 @@ async def read_form(request: Request[Any, Any, Any]) -> Drawing:
     """Read the field `image` of a form: 400 where it is no form, 422 where the field is missing."""
     try:
         form = await request.form()
-    except UnicodeDecodeError as error:
-        # Litestar reads a part without a file name as text (seen with 2.24).
-        raise ClientException(f"a text field of the form is not UTF-8: {error.reason}") from error
+    except (UnicodeError, LookupError) as error:
+        # Litestar reads a part without a file name as text, in the encoding that it names (seen with 2.24).
+        raise ClientException(f"a text field of the form is not in its encoding: {error}") from error
     image = form.get("image")
     if not isinstance(image, UploadFile):
         raise HTTPException(detail="the form has no file in a field named `image`", status_code=422)

@@ -354,3 +354,13 @@ def test_the_answer_decodes_as_the_contract_says(client, seven, encode):
 
     content = client.post("/predict", json={"image": data_url(encode(seven))}).content
     assert msgspec.json.decode(content, type=PredictResponse, strict=True).digit == 7
+
+
+@pytest.mark.parametrize("path", ["/predict", "/read"])
+@pytest.mark.parametrize("charset", ["bogus", "idna", "utf-16"])
+def test_a_text_field_that_is_not_in_its_encoding_is_a_bad_request(client, path, charset):
+    part = f'--b\r\nContent-Disposition: form-data; name="a"\r\nContent-Type: text/plain; charset={charset}'
+    body = part.encode() + b"\r\n\r\nxn--\xff\r\n--b--\r\n"
+    answer = client.post(path, content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert answer.status_code == 400, answer.text
+    assert "encoding" in answer.json()["detail"]
