@@ -108,9 +108,11 @@ class TensorKind(ModelKind):
         return np.frombuffer(content, "<f4").reshape(shape)
 
     def steps(self, model: Classifier, inference: Inference, limits: Limits) -> Steps[Outputs]:
-        """Classify tensors. Raises `InvalidTensor`."""
+        """Classify tensors. Raises `InvalidTensor`, also where the model overflows, which JSON cannot tell."""
         images = check_batch(inference, model, limits.max_batch)
         answer = yield Question(model, images)
+        if not np.isfinite(answer.logits).all():
+            raise InvalidTensor("the model overflows on these values")
         return Outputs(name_outputs(model, answer), len(images))
 
 

@@ -290,3 +290,10 @@ def test_only_ready_versions_on_request(server):
     rows = httpx.post(f"{server.url}/v2/repository/index", json={"ready": True}).json()
     assert {row["state"] for row in rows} == {"READY"}
     assert httpx.post(f"{server.url}/v2/repository/index", content=b"[]").status_code == 400
+
+
+def test_finite_numbers_on_which_the_model_overflows_are_refused(client):
+    tensor = {"name": "image", "shape": [1, 28, 28, 1], "datatype": "FP32", "data": [3e38, -3e38] * 392}
+    answer = client.post("/v2/models/digits/infer", json={"inputs": [tensor]})
+    assert answer.status_code == 400
+    assert "overflows" in answer.json()["error"]
