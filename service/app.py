@@ -38,7 +38,7 @@ from service.openapi import openapi_config, rapidoc
 from service.overload import BoundedBodies, ErrorAnswer, TurnAway
 from service.routes.feedback import feedback_state, keep_correction
 from service.routes.health import health, metrics
-from service.routes.inference_v2 import INFERENCE_HANDLERS
+from service.routes.inference_v2 import HEADER_LENGTH, INFERENCE_HANDLERS
 from service.routes.page import page_handlers
 from service.routes.predict import predict
 from service.routes.read import read
@@ -66,6 +66,8 @@ STATUS: dict[type[LiveDigitError], HTTPStatus] = {
     ArtifactError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 RETRY_AFTER_S: dict[type[Exception], str] = {ModelUnavailable: "30", Overloaded: "1"}
+EXPOSED = [HEADER_LENGTH, "Retry-After", "X-Request-ID", "Server-Timing"]
+"""Headers that a page of another origin may read besides those that it always may."""
 UNTOLD = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR})
 """Statuses whose reason is for the log and not for the client."""
 
@@ -99,7 +101,7 @@ def create_app(settings: Settings | None = None, models: ModelStore | None = Non
         plugins=tracing_plugins(settings),
         guards=guards(settings),
         middleware=rate_limit(settings),
-        cors_config=CORSConfig(allow_origins=list(settings.cors_origins)) if settings.cors_origins else None,
+        cors_config=cors(settings),
         request_max_body_size=settings.max_body_bytes,
         state=State({"service": service}),
     )
@@ -132,6 +134,13 @@ def rate_limit(settings: Settings) -> list[Middleware]:
         rate_limit=("minute", settings.rate_limit_per_minute), exclude=["^/$", "^/static/", "/health"]
     )
     return [config.middleware]
+
+
+def cors(settings: Settings) -> CORSConfig | None:
+    """Let pages of other origins call the server, and read the headers that say something of an answer."""
+    if not settings.cors_origins:
+        return None
+    return CORSConfig(allow_origins=list(settings.cors_origins), expose_headers=EXPOSED)
 
 
 def guards(settings: Settings) -> list[Guard]:

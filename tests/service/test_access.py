@@ -103,3 +103,10 @@ def test_pages_of_allowed_origins_may_call(origin, allowed):
     with TestClient(create_app(Settings(cors_origins=("https://a.example",)))) as client:
         answer = client.get("/health", headers={"Origin": origin})
         assert (answer.headers.get("access-control-allow-origin") == origin) is allowed
+
+
+def test_pages_of_allowed_origins_may_read_what_headers_say_of_an_answer():
+    with TestClient(create_app(Settings(cors_origins=("https://a.example",)))) as client:
+        answer = client.get("/health", headers={"Origin": "https://a.example"})
+    exposed = answer.headers["access-control-expose-headers"].split(", ")
+    assert {"Inference-Header-Content-Length", "Retry-After", "X-Request-ID", "Server-Timing"} == set(exposed)
