@@ -13,12 +13,16 @@ from types import FrameType
 
 import uvicorn
 from litestar import Litestar
+from litestar.stores.memory import MemoryStore
 
 from service.door import see_everybody_out
 from service.process import SWITCH_INTERVAL_S, end_start, give_memory_back
 from service.state import Service
 
 logger = logging.getLogger(__name__)
+
+FORGET_S = 60.0
+"""For which the rate limit counts."""
 
 
 @asynccontextmanager
@@ -32,16 +36,30 @@ async def run_service(app: Litestar) -> AsyncIterator[None]:
         drain_before_exit(service, loop)
         loop.add_signal_handler(signal.SIGHUP, refresher.start)
     end_start()
-    poller = asyncio.create_task(refresher.poll(service.settings.model_poll_s))
+    tasks = [asyncio.create_task(refresher.poll(service.settings.model_poll_s))]
+    if service.settings.rate_limit_per_minute:
+        tasks.append(asyncio.create_task(forget_addresses(app)))
     try:
         yield
     finally:
-        poller.cancel()
-        with suppress(asyncio.CancelledError):
-            await poller
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         await asyncio.to_thread(service.workroom.close)
         if service.corrections:
             await asyncio.to_thread(service.corrections.close)
+
+
+async def forget_addresses(app: Litestar) -> None:
+    """Forget the clients that the rate limit counted long ago.
+
+    Litestar's store forgets an address only when it is asked for it again (seen with 2.24).
+    """
+    addresses = app.stores.get("rate_limit")
+    while isinstance(addresses, MemoryStore):
+        await asyncio.sleep(FORGET_S)
+        await addresses.delete_expired()
 
 
 class Refresher:

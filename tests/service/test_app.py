@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 import struct
@@ -364,3 +365,18 @@ def test_a_text_field_that_is_not_in_its_encoding_is_a_bad_request(client, path,
     answer = client.post(path, content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
     assert answer.status_code == 400, answer.text
     assert "encoding" in answer.json()["detail"]
+
+
+def test_the_rate_limit_forgets_addresses_that_do_not_come_again(monkeypatch):
+    monkeypatch.setattr("service.lifecycle.FORGET_S", 0.0)
+    app = create_app(Settings(rate_limit_per_minute=5))
+    addresses = app.stores.get("rate_limit")
+    with TestClient(app) as client:
+
+        async def wait_until_forgotten() -> None:
+            await addresses.set("gone", b"", expires_in=-1)
+            while await addresses.exists("gone"):
+                await asyncio.sleep(0)
+
+        with client.portal() as portal:
+            portal.call(asyncio.wait_for, wait_until_forgotten(), 30)
