@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from litestar import Request, Response, get
+from litestar.openapi import ResponseSpec
 
 from service.access import PUBLIC
 from service.contract import HealthResponse
 from service.state import service_of
 
 PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+NO_MODEL = {503: ResponseSpec(HealthResponse, description="No model is loaded.", generate_examples=False)}
 
 
-@get("/health", tags=["Digits"], opt=PUBLIC, sync_to_thread=False)
+@get("/health", tags=["Digits"], opt=PUBLIC, responses=NO_MODEL, sync_to_thread=False)
 def health(request: Request[Any, Any, Any]) -> Response[HealthResponse]:
     """Say which model answers; 503 while none does."""
     model = service_of(request).models.current

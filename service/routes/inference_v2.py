@@ -49,7 +49,12 @@ TAGS = ["Open Inference Protocol"]
 
 UNKNOWN = inference_errors(s404="No such model, or version not loaded.", s503="No model is loaded.")
 NOT_READY = {503: ResponseSpec(ReadyResponse, description="Not ready.", generate_examples=False)}
-MALFORMED = inference_errors(s400="The body is not a JSON object.", s408="The body did not arrive in time.")
+MALFORMED = inference_errors(
+    s400="The body is not a JSON object.",
+    s408="The body did not arrive in time.",
+    s413="The body is too large.",
+    s503="Too many large bodies are being worked on; see Retry-After.",
+)
 INFERRED = {
     200: ResponseSpec(InferResponse, description="The outputs that were asked for.", generate_examples=False),
     **inference_errors(

@@ -35,6 +35,11 @@ def test_predict_describes_its_three_bodies_and_every_refusal(document):
     assert {"200", "400", "408", "413", "415", "422", "429", "500", "503", "504"} <= operation["responses"].keys()
 
 
+def test_other_routes_describe_their_refusals(document):
+    assert "503" in document["paths"]["/health"]["get"]["responses"]
+    assert {"400", "408", "413", "503"} <= document["paths"]["/v2/repository/index"]["post"]["responses"].keys()
+
+
 def test_the_example_is_a_seven(client):
     answer = client.post("/predict", json={"image": SEVEN})
     assert answer.json()["digit"] == 7
