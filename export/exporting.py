@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+import numpy as np
 
 from export.card import write_card
-from export.compare import Contest, Progress, choose_inputs, compare, prepare_contest
+from export.compare import Contest, Progress, choose_inputs, compare, keep_steady, prepare_contest
 from export.conversion import Converted, class_count, convert_source, with_properties
 from export.convert import DEFAULT_OPSET
 from export.errors import Disagreement, UsageError
 from export.golden import write_golden, write_golden_tensors
 from export.inputs import (
+    InputSet,
     image_sides,
+    level_inputs,
     noise_inputs,
     read_drawings,
     read_labelled,
@@ -49,6 +52,8 @@ MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
 PARITY_FILE = "parity.json"
 CARD_FILE = "MODEL_CARD.md"
+GOLDEN_LEVELS = 2
+"""Of the tensors that are kept as examples."""
 TOOLS = ("keras", "onnx", "onnxruntime", "tensorflow", "tf2onnx")
 
 
@@ -222,8 +227,15 @@ def write_examples(artifact: Artifact, folder: Path) -> GoldenFile:
     labels, spec, _ = artifact.facts
     answering = OnnxRuntime(artifact.converted.data) if artifact.variant else artifact.contest.tensorflow
     if spec is None:
-        return write_golden_tensors(folder, answering, labels, noise_inputs(artifact.contest.shape))
+        return write_golden_tensors(folder, answering, labels, golden_inputs(artifact.contest))
     return write_golden(folder, answering, labels, read_drawings(), spec)
+
+
+def golden_inputs(contest: Contest) -> InputSet:
+    """Take noise of other ranges where the model is steady, then of [0, 1)."""
+    noise = noise_inputs(contest.shape)
+    bright = keep_steady(contest, level_inputs(contest.shape)).images[:GOLDEN_LEVELS]
+    return noise._replace(images=np.concatenate([bright, noise.images]))
 
 
 def describe(artifact: Artifact, version: int, golden: GoldenFile) -> Manifest:

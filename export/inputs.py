@@ -25,6 +25,8 @@ Shape = tuple[int, int, int]
 """(H, W, C)."""
 
 NOISE_IMAGES = 16
+LEVELS = ((0.0, 255.0), (0.0, 255.0), (0.0, 255.0), (0.0, 255.0), (-1.0, 1.0), (-1.0, 1.0))
+"""Darkest and brightest of each row of noise, for models that scale pixels themselves."""
 DENORMAL = 1e-40
 RAW_SCALE = 255.0
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
@@ -39,6 +41,8 @@ class InputSet(NamedTuple):
     """What each row is: a file's name, or how the image was made."""
     is_typical: bool = False
     """What the model is made for: here its logits have their usual size."""
+    logit_floor: float = 0.0
+    """Rows whose logits are all smaller are measured against this, if it is more than the comparison's own."""
 
 
 class LabelledImages(NamedTuple):
@@ -100,6 +104,16 @@ def one_pixel(shape: tuple[int, int, int], row: int, column: int) -> Images:
 def noise_inputs(shape: tuple[int, int, int], count: int = NOISE_IMAGES) -> InputSet:
     """Make seeded uniform noise in [0, 1); shape (H, W, C)."""
     return InputSet("noise", noise_images(shape, count), tuple(f"noise {row}" for row in range(count)))
+
+
+def level_inputs(shape: Shape) -> InputSet:
+    """Make seeded noise at the other usual ranges of pixels, 0 to 255 and -1 to 1; shape (H, W, C).
+
+    On noise in [0, 1) a model that begins by dividing by 255 may answer by its biases alone.
+    """
+    low, high = np.asarray(LEVELS, np.float32).T[:, :, np.newaxis, np.newaxis, np.newaxis]
+    labels = tuple(f"noise from {darkest:g} to {brightest:g}" for darkest, brightest in LEVELS)
+    return InputSet("levels", low + (high - low) * noise_images(shape, len(LEVELS)), labels)
 
 
 def image_sides(model: onnx.ModelProto) -> Shape:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.compare import compare, prepare_contest
+from export.compare import choose_inputs, compare, prepare_contest
 from export.errors import CannotExport
 from export.inputs import InputSet, noise_inputs
 from export.interface import prepare_file
@@ -179,6 +179,36 @@ def test_another_epsilon_in_batch_normalization(normalized: Any, tmp_path: Path)
     mutant = convert_source(open_source(str(tmp_path / "other.keras"), tmp_path))
     contest = prepare_contest(normalized.source, *mutant, normalized.converted.model)
     assert "meaning" in failed_gates(compare(contest, [noise_inputs((32, 32, 3), 8)], BATCHES))
+
+
+def test_a_kernel_that_only_pixels_up_to_255_reach(tmp_path: Path) -> None:
+    """Within [0, 1) the biases keep every unit of such a model at zero."""
+    import keras
+
+    from export.conversion import convert_source
+    from export.source import trace_keras_model
+
+    keras.utils.set_random_seed(5)
+    dead = keras.initializers.Constant(-0.05)
+    layers = [
+        keras.layers.Rescaling(1 / 255),
+        keras.layers.Conv2D(4, 3, activation="relu", bias_initializer=dead),
+        keras.layers.GlobalAveragePooling2D(),
+        keras.layers.Dense(3, activation="softmax", bias_initializer="random_normal"),
+    ]
+    source = trace_keras_model("scaled", keras.Sequential([keras.Input((12, 12, 3)), *layers]), tmp_path)
+    converted = convert_source(source)
+
+    def blur(graph: Any) -> None:
+        name = next(tensor.name for tensor in graph.initializer if tuple(tensor.dims) == (4, 3, 3, 3))
+        edit_weight(graph, name, lambda kernel: kernel * 0 + kernel.mean(axis=(1, 3), keepdims=True))
+
+    mutant = mutate(converted.model, blur)
+    contest = prepare_contest(source, mutant, mutant.SerializeToString(), converted.model)
+    report = compare(contest, choose_inputs(contest, None), BATCHES)
+    assert {result.input_set for result in report.results if not result.passed} >= {"levels", "near-ties of levels"}
+    sound = prepare_contest(source, *converted, converted.model)
+    assert compare(sound, choose_inputs(sound, None), BATCHES).verdict == "agree"
 
 
 def test_the_input_renamed(digits: Any) -> None:
