@@ -31,6 +31,7 @@ SIGNATURES = (SIGNATURE, "serving_default")
 RUN_FILE = "run.json"
 EVALUATION_FILE = "evaluation.md"
 KERAS_FILE = "model.keras"
+VARIABLE_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 @dataclass(frozen=True)
@@ -198,15 +199,18 @@ def check_weights(source: Source) -> None:
 def weights_sha256(source: Source) -> str:
     """Digest the float32 little-endian bytes of the weights.
 
-    In the Keras model's order; of a bare SavedModel, in the order of its variables' names in the checkpoint.
+    In the Keras model's order; of a bare SavedModel, in the order of its variables' names in the checkpoint, where
+    `keras.Model.export` lists them under `variables/` and TensorFlow itself wherever the model holds them.
     """
     if source.keras_model is not None:
         return digest_arrays(source.keras_model.get_weights())
     tf = import_tensorflow()
     checkpoint = tf.train.load_checkpoint(str(source.saved_model / "variables" / "variables"))
-    names = sorted(name for name in checkpoint.get_variable_to_shape_map() if name.startswith("variables/"))
-    arrays = [checkpoint.get_tensor(name) for name in names if name.endswith("/.ATTRIBUTES/VARIABLE_VALUE")]
-    return digest_arrays(arrays)
+    types = checkpoint.get_variable_to_dtype_map()
+    values = sorted(name for name in types if name.endswith(VARIABLE_VALUE))
+    tracked = [name for name in values if name.startswith("variables/")]
+    floating = [name for name in values if types[name].is_floating and not name.startswith("save_counter/")]
+    return digest_arrays([checkpoint.get_tensor(name) for name in tracked or floating])
 
 
 def digest_arrays(arrays: list[Any]) -> str:

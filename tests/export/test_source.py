@@ -181,6 +181,24 @@ def test_one_output_column(keras: Any, tmp_path: Path) -> None:
     refused(lambda: open_source(str(tmp_path / "m.keras"), tmp_path), CannotExport, "one column")
 
 
+def test_the_weights_of_a_bare_saved_model_tell_it_from_others(tf: Any, tmp_path: Path) -> None:
+    """`tf.saved_model.save` names variables by where the module holds them, not under `variables/`."""
+
+    def save(name: str, value: float) -> Source:
+        module = tf.Module()
+        module.kernel = tf.Variable(tf.fill((36, 3), value))
+        specification = tf.TensorSpec((None, 6, 6, 1), tf.float32, name="image")
+        module.answer = tf.function(
+            lambda image: {"answer": tf.nn.softmax(tf.reshape(image, (-1, 36)) @ module.kernel)},
+            input_signature=[specification],
+        )
+        tf.saved_model.save(module, str(tmp_path / name), signatures={"serve": module.answer})
+        return open_source(str(tmp_path / name), tmp_path)
+
+    assert weights_sha256(save("a", 1.0)) == digest_arrays([np.full((36, 3), 1.0)])
+    assert weights_sha256(save("b", 2.0)) == digest_arrays([np.full((36, 3), 2.0)])
+
+
 def test_an_operator_without_an_onnx_form_is_named(tf: Any, tmp_path: Path) -> None:
     """tf2onnx writes such a file and reports success."""
     functions = {"serve": lambda image: {"answer": tf.linalg.svd(image[..., 0])[0]}}
