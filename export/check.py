@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,9 +59,26 @@ def refuse_external_data(model: onnx.ModelProto) -> None:
     """Refuse weights that lie in other files. Raises `CannotExport`."""
     import onnx
 
-    for tensor in model.graph.initializer:
+    for tensor in walk_tensors(model.graph):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise CannotExport(f"the tensor {tensor.name} lies in another file; expected one file with all weights")
+
+
+def walk_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Find every tensor that a graph holds: initializers, attributes of nodes, and those of subgraphs."""
+    yield from graph.initializer
+    yield from sparse_parts(graph.sparse_initializer)
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        yield from (attribute.t, *attribute.tensors, *sparse_parts([attribute.sparse_tensor]))
+        yield from sparse_parts(attribute.sparse_tensors)
+        for subgraph in (attribute.g, *attribute.graphs):
+            yield from walk_tensors(subgraph)
+
+
+def sparse_parts(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.TensorProto]:
+    """List the two tensors that each sparse one is made of."""
+    for tensor in tensors:
+        yield from (tensor.values, tensor.indices)
 
 
 def check_interface(model: onnx.ModelProto) -> None:

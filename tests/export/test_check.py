@@ -62,6 +62,30 @@ def test_weights_in_another_file_are_named() -> None:
         check_portable(make_model(weights=[tensor]))
 
 
+def external_tensor(name: str) -> Any:
+    tensor = onnx.TensorProto(name=name, data_type=onnx.TensorProto.FLOAT, dims=[3])
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../secrets")
+    return tensor
+
+
+@pytest.mark.parametrize("place", ["t", "tensors", "sparse_tensor", "sparse_tensors", "sparse_initializer", "subgraph"])
+def test_tensors_in_another_file_are_named_wherever_they_are(place: str) -> None:
+    model = make_model()
+    attribute = model.graph.node[0].attribute.add(name="value")
+    hidden = {
+        "t": lambda: attribute.t,
+        "tensors": attribute.tensors.add,
+        "sparse_tensor": lambda: attribute.sparse_tensor.values,
+        "sparse_tensors": lambda: attribute.sparse_tensors.add().indices,
+        "sparse_initializer": lambda: model.graph.sparse_initializer.add().values,
+        "subgraph": lambda: attribute.g.node.add().attribute.add().t,
+    }
+    hidden[place]().CopyFrom(external_tensor("kernel"))
+    with pytest.raises(CannotExport, match="kernel"):
+        check_portable(model)
+
+
 def test_local_functions_are_named() -> None:
     model = make_model()
     model.functions.add(name="hidden", domain="local")
