@@ -139,13 +139,14 @@ def verify(
         context.exit(check_golden(context, golden))
     if model is None or onnx is None:
         raise UsageError("verify takes a MODEL and an ONNX file, or --golden ARTIFACT")
-    from export.report import describe_report, write_reports
+    from export.report import describe_report, refuse_to_overwrite, write_reports
     from export.verifying import VerifyOrder, verify_model
 
+    refuse_to_overwrite(folder, list(filter(None, (junit, markdown))), list(filter(None, (Path(model), onnx, data))))
     order = VerifyOrder(model=model, onnx=onnx, data=data, batches=read_batches(batches), signature=signature)
     with show_progress() as progress:
         verified = verify_model(order, progress)
-    write_reports(verified, folder, junit, markdown, compared=[onnx, data] if data else [onnx])
+    write_reports(verified, folder, junit, markdown)
     click.echo(encode_report(verified.report) if as_json else describe_report(verified.report))
     context.exit(0 if verified.report.verdict == "agree" else 1)
 

@@ -29,7 +29,9 @@ QUESTIONS = {
     "probabilities": "Probabilities the softmax of the logits?",
 }
 LISTED_TIES = 5
-REPRODUCTION_FILES = ("README.md", "worst.npz", "model.onnx", "subgraph.onnx")
+PARITY_FILE = "parity.json"
+README = "README.md"
+REPRODUCTION_FILES = (README, "worst.npz", "model.onnx", "subgraph.onnx")
 REPRODUCTION_TITLE = "# Reproduction"
 
 
@@ -61,16 +63,11 @@ def describe_gate(results: list[GateResult]) -> str:
     return f"NO: {figure}, limit {nearest.limit:.2g}{place}; {len(failed)} of {len(results)} checks fail"
 
 
-def write_reports(
-    verified: Verified, folder: Path | None, junit: Path | None, markdown: Path | None, compared: Sequence[Path]
-) -> None:
-    """Write the reports that were asked for, and leave the files `compared` alone.
-
-    Raises `UsageError` where a place cannot be written.
-    """
+def write_reports(verified: Verified, folder: Path | None, junit: Path | None, markdown: Path | None) -> None:
+    """Write the reports that were asked for. Raises `UsageError` where a place cannot be written."""
     try:
         if folder is not None:
-            write_folder(folder, verified, compared)
+            write_folder(folder, verified)
         if junit is not None:
             junit.parent.mkdir(parents=True, exist_ok=True)
             junit.write_bytes(to_junit(verified.report))
@@ -82,11 +79,28 @@ def write_reports(
         raise UsageError(f"{error.filename}: the report cannot be written: {error.strerror}") from error
 
 
-def write_folder(folder: Path, verified: Verified, compared: Sequence[Path]) -> None:
+def refuse_to_overwrite(folder: Path | None, files: Sequence[Path], compared: Sequence[Path]) -> None:
+    """Refuse reports in the place of a compared file or of a user's own README. Raises `UsageError`."""
+    reproduction = [folder / name for name in (PARITY_FILE, *REPRODUCTION_FILES)] if folder is not None else []
+    inputs = {path.resolve() for path in compared}
+    for path in (*reproduction, *files):
+        if path.resolve() in inputs:
+            raise UsageError(f"{path}: a report would overwrite a file that is compared: choose another place")
+    readme = folder / README if folder is not None else None
+    if readme is not None and readme.is_file() and not is_reproduction(readme):
+        raise UsageError(f"{readme}: is none of ours, and a report may overwrite it: choose another folder")
+
+
+def is_reproduction(readme: Path) -> bool:
+    """Say whether a README is one that an earlier disagreement left."""
+    return readme.is_file() and readme.read_bytes().startswith(REPRODUCTION_TITLE.encode())
+
+
+def write_folder(folder: Path, verified: Verified) -> None:
     """Write `parity.json` and, where the two disagree, what it takes to see it again."""
     folder.mkdir(parents=True, exist_ok=True)
-    remove_reproduction(folder, keep=compared)
-    (folder / "parity.json").write_bytes(msgspec.json.format(msgspec.json.encode(verified.report), indent=1) + b"\n")
+    remove_reproduction(folder)
+    (folder / PARITY_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(verified.report), indent=1) + b"\n")
     if verified.report.verdict == "agree" or verified.model is None or verified.images is None:
         return
     np.savez(folder / "worst.npz", images=verified.images)
@@ -105,18 +119,15 @@ def write_folder(folder: Path, verified: Verified, compared: Sequence[Path]) -> 
         f"{REPRODUCTION_TITLE}\n\n{verified.report.summary}\n\n    {shlex.join(command)}\n\n"
         "The first image of `worst.npz` is the worst; `subgraph.onnx`, if there, ends at the first difference.\n"
     )
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    (folder / README).write_text(text, encoding="utf-8")
 
 
-def remove_reproduction(folder: Path, keep: Sequence[Path]) -> None:
-    """Remove what an earlier disagreement left, known by its README, but for the files compared just now."""
-    readme = folder / "README.md"
-    if not readme.is_file() or not readme.read_bytes().startswith(REPRODUCTION_TITLE.encode()):
+def remove_reproduction(folder: Path) -> None:
+    """Remove what an earlier disagreement left, known by its README."""
+    if not is_reproduction(folder / README):
         return
-    kept = {path.resolve() for path in keep}
-    for path in (folder / name for name in REPRODUCTION_FILES):
-        if path.resolve() not in kept:
-            path.unlink(missing_ok=True)
+    for name in REPRODUCTION_FILES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_subgraph(path: Path, model: onnx.ModelProto, tensor: str) -> None:

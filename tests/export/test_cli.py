@@ -205,13 +205,28 @@ def test_a_report_of_agreement_leaves_no_reproduction_of_an_earlier_one(
     assert sorted(file.name for file in (tmp_path / "report").iterdir()) == ["junit.xml", "parity.json"]
 
 
-def test_only_a_reproduction_is_removed_and_not_the_files_compared(tmp_path: Path) -> None:
-    files = ["README.md", "model.onnx", "worst.npz"]
-    for text, kept in (("# A model of mine", files), ("# Reproduction", ["model.onnx"])):
+def test_only_a_reproduction_is_removed(tmp_path: Path) -> None:
+    files: list[str] = ["README.md", "model.onnx", "worst.npz"]
+    for text, kept in (("# A model of mine", files), ("# Reproduction", [])):
         for name in files:
             (tmp_path / name).write_text(text)
-        remove_reproduction(tmp_path, keep=[tmp_path / "model.onnx"])
+        remove_reproduction(tmp_path)
         assert sorted(file.name for file in tmp_path.iterdir()) == kept
+
+
+@pytest.mark.parametrize("place", ["model.onnx", "README.md", "--junit", "--markdown"])
+def test_a_report_overwrites_nothing_of_the_user_s(digits: Any, scaled: Path, tmp_path: Path, place: str) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    onnx_file = scaled.rename(folder / ("model.onnx" if place == "model.onnx" else "scaled.onnx"))
+    if place == "README.md":
+        (folder / "README.md").write_text("# A model of mine")
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    where = (place, onnx_file) if place.startswith("--") else ("--report", folder)
+    result = run("verify", digits.keras_file, onnx_file, "--batch", "1", *where)
+    assert exit_code(result) == 2
+    assert "overwrite" in message(result)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
 
 
 def test_an_input_of_another_name_is_a_disagreement(digits: Any, published: Path, tmp_path: Path) -> None:
