@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,9 @@ LEVELS = ((0.0, 255.0), (0.0, 255.0), (0.0, 255.0), (0.0, 255.0), (-1.0, 1.0), (
 """Darkest and brightest of each row of noise, for models that scale pixels themselves."""
 DENORMAL = 1e-40
 RAW_SCALE = 255.0
+INTEGERS = "iu"
+NUMERIC = "b" + INTEGERS + "f"
+"""NumPy's kinds of real numbers; dates, complex numbers and strings are none."""
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 
 
@@ -170,23 +175,35 @@ def read_data(path: Path, sides: Shape, spec: PreprocessingSpec | None) -> Input
 
 def read_npz(path: Path) -> InputSet:
     """Read tensors as they are. Raises `UsageError`."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = [archive[name] for name in archive.files]
-    except (OSError, ValueError, AttributeError) as error:
-        raise UsageError(f"{path}: not a folder of images, nor an .npz of arrays") from error
-    for array in arrays:
-        if array.ndim == len(("batch", "height", "width", "channels")) and len(array):
+    for array in read_arrays(path):
+        if array.ndim == len(("batch", "height", "width", "channels")) and len(array) and array.dtype.kind in NUMERIC:
             return InputSet(path.name, array.astype(np.float32), tuple(f"row {row}" for row in range(len(array))))
-    raise UsageError(f"{path}: holds no array of shape (images, height, width, channels)")
+    raise UsageError(f"{path}: holds no array of real numbers of shape (images, height, width, channels)")
+
+
+def read_arrays(path: Path) -> list[NDArray[Any]]:
+    """Read all arrays of an archive. Raises `UsageError`, whatever NumPy and zipfile make of a damaged one."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return [archive[name] for name in archive.files]
+    except (
+        OSError,
+        ValueError,
+        AttributeError,
+        TypeError,
+        EOFError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise UsageError(f"{path}: not a folder of images, nor an .npz of arrays, or a damaged one") from error
 
 
 def read_labelled(path: Path, sides: Shape, classes: int) -> LabelledImages:
     """Read labelled tensors: an .npz with (N, H, W, C) images and (N,) integers. Raises `UsageError`."""
     images = read_npz(path).images
-    with np.load(path, allow_pickle=False) as archive:
-        vectors = [archive[name] for name in archive.files if archive[name].shape == (len(images),)]
-    labels = next((vector.astype(np.int64) for vector in vectors if np.issubdtype(vector.dtype, np.integer)), None)
+    vectors = [array for array in read_arrays(path) if array.shape == (len(images),)]
+    labels = next((vector.astype(np.int64) for vector in vectors if vector.dtype.kind in INTEGERS), None)
     if labels is None:
         raise UsageError(f"{path}: holds no array of {len(images)} integers, the images' labels")
     if not fits(images.shape[1:], sides) or labels.min() < 0 or labels.max() >= classes:

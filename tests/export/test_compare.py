@@ -217,6 +217,22 @@ def test_probes_have_the_model_s_shape_and_are_not_all_alike() -> None:
     assert probe_images((None, 0, 3)).shape[1:] == (256, 256, 3)
 
 
+@pytest.mark.parametrize("damage", ["empty", "one array", "cut", "flipped", "text", "dates", "complex"])
+def test_what_holds_no_images_is_refused(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "data.npz"
+    kinds = {"text": "U3", "dates": "timedelta64[s]", "complex": "complex64"}
+    np.savez_compressed(path, images=np.zeros((2, 5, 5, 1), kinds.get(damage, "float32")))
+    whole = path.read_bytes()
+    if damage == "one array":
+        with path.open("wb") as file:
+            np.save(file, np.zeros((2, 5, 5, 1)))
+    elif damage not in kinds:
+        flipped = whole[:60] + bytes([whole[60] ^ 255]) + whole[61:]
+        path.write_bytes({"empty": b"", "cut": whole[:-30], "flipped": flipped}[damage])
+    with pytest.raises(UsageError, match=r"data\.npz: (not a folder|holds no array)"):
+        read_data(path, (5, 5, 1), None)
+
+
 def test_a_census_sees_a_weight_in_any_layout(digits: Any) -> None:
     weights = [Weight(weight.path, weight.numpy()) for weight in digits.model.weights]
     assert take_census(digits.converted.model, weights) == ((), ())
