@@ -70,11 +70,22 @@ def trace_keras_model(text: str, model: keras.Model, work: Path) -> Source:
 
     Mixed precision keeps float32 weights and rounds them in every step; inference need not. Raises `CannotExport`.
     """
+    check_keras_input(text, model)
     if not is_single(model):
         model = in_single_precision(model)
     folder = work / "saved_model"
     write_saved_model(model, folder, SIGNATURE)
     return Source(name=text, saved_model=folder, signature=SIGNATURE, keras_model=model, run=None)
+
+
+def check_keras_input(text: str, model: keras.Model) -> None:
+    """Refuse images of whole numbers, as Keras itself would round ours. Raises `CannotExport`."""
+    for tensor in getattr(model, "inputs", None) or []:
+        kind = str(tensor.dtype)
+        if not kind.startswith(("float", "bfloat")):
+            raise CannotExport(
+                f"{text}: the input `{tensor.name}` is {kind}; expected float32: build the model on such an input"
+            )
 
 
 def in_single_precision(model: keras.Model) -> keras.Model:
@@ -154,13 +165,18 @@ def signature_input(source: Source) -> str:
 
 
 def check_input_type(source: Source) -> None:
-    """Refuse images of another type than the server's. Raises `CannotExport`."""
+    """Refuse images of another type than the server's, or so many at a time. Raises `CannotExport`."""
     tf = import_tensorflow()
     for name, tensor in load_signatures(source.saved_model)[source.signature].inputs.items():
         kind = tf.dtypes.as_dtype(tensor.dtype).name
         if kind != "float32":
             raise CannotExport(
                 f"{source.name}: the input `{name}` is {kind}; expected float32: save a signature that casts it"
+            )
+        sides = [side.size for side in tensor.tensor_shape.dim]
+        if sides and sides[0] >= 0:
+            raise CannotExport(
+                f"{source.name}: the signature takes batches of {sides[0]} only; save it with an open batch"
             )
 
 

@@ -139,6 +139,22 @@ def test_an_input_of_another_type(tf: Any, tmp_path: Path, kind: str) -> None:
     refused(lambda: open_source(str(folder), tmp_path), CannotExport, kind, "float32")
 
 
+def test_a_signature_for_one_batch_size(tf: Any, tmp_path: Path) -> None:
+    module = tf.Module()
+    module.answer = tf.function(flat(tf), input_signature=[tf.TensorSpec((3, 6, 6, 1), tf.float32, name="image")])
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures={"serve": module.answer})
+    refused(lambda: open_source(str(tmp_path / "m"), tmp_path), CannotExport, "batches of 3 only", "open batch")
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int32"])
+def test_a_keras_model_of_whole_numbers(keras: Any, tmp_path: Path, kind: str) -> None:
+    """Keras casts what it is given, so noise in [0, 1) would become zeros."""
+    layers = keras.layers
+    network = [layers.Input((4, 4, 1), dtype=kind), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(2)]
+    keras.Sequential(network).save(tmp_path / "m.keras")
+    refused(lambda: open_source(str(tmp_path / "m.keras"), tmp_path), CannotExport, kind, "float32")
+
+
 def test_two_inputs(keras: Any, tmp_path: Path) -> None:
     inputs = [keras.layers.Input((4, 4, 1), name=name) for name in ("left", "right")]
     head = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(keras.layers.Add()(inputs)))
