@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import onnx
 
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
+CONTROL_FLOW_REASON = "are control flow: give recurrent layers, as GRU or ConvLSTM2D, `unroll=True`"
 RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
 MAX_BYTES = 500 * 2**20
 """Of the file; protobuf ends at 2 GiB, our server's memory before that."""
@@ -42,7 +43,7 @@ def check_portable(model: onnx.ModelProto) -> None:
     refuse_external_data(model)
     foreign = [node for node in model.graph.node if node.domain not in ("", "ai.onnx")]
     refuse_nodes(foreign, "are of no standard domain")
-    refuse_nodes([node for node in model.graph.node if node.op_type in CONTROL_FLOW], "are control flow")
+    refuse_nodes([node for node in model.graph.node if node.op_type in CONTROL_FLOW], CONTROL_FLOW_REASON)
     refuse_nodes([node for node in model.graph.node if node.op_type in RANDOM], "are random: inference must not be")
     if model.functions:
         raise CannotExport(f"the file defines functions ({names_of(model.functions)}); expected plain operators")
