@@ -29,7 +29,7 @@ from export.inputs import (
     read_labelled,
 )
 from export.parity import ParityReport
-from export.publish import check_destination, publish
+from export.publish import check_destination, check_version, publish
 from export.runtimes import OnnxRuntime
 from export.source import Source, open_source, weights_sha256
 from export.variants import Variant, VariantResult, build_variant
@@ -127,8 +127,11 @@ def export_model(order: ExportOrder, progress: Progress = lambda _: None) -> Fin
     """
     if order.variant and order.data is None:
         raise UsageError("--variant needs --data, an .npz with labelled images to calibrate and judge it on")
+    if order.data is not None and not order.variant:
+        raise UsageError("--data is for --variant alone: leave it out, or say which variant to make")
+    check_version(order.folder, order.version)
     if not order.dry_run:
-        check_destination(order.folder, order.version)
+        check_destination(order.folder)
     with tempfile.TemporaryDirectory(prefix="livedigit-export-") as work:
         progress(f"opening {order.model}")
         source = open_source(order.model, Path(work), order.signature)

@@ -23,10 +23,14 @@ ABANDONED_S = 24 * 3600
 ATTEMPTS = 100
 
 
-def check_destination(folder: Path, version: int | None) -> None:
-    """Fail before the work starts rather than after it. Raises `UsageError`."""
+def check_version(folder: Path, version: int | None) -> None:
+    """Refuse a number that is taken. Raises `UsageError`."""
     if version is not None and (folder / str(version)).exists():
         raise UsageError(f"{folder / str(version)}: exists, and a version is never overwritten: choose another number")
+
+
+def check_destination(folder: Path) -> None:
+    """Fail before the work starts rather than after it. Raises `UsageError`."""
     existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise UsageError(f"{existing}: is not a folder")

@@ -57,6 +57,8 @@ def open_source(text: str, work: Path, signature: str | None = None) -> Source:
     path = Path(text)
     if path.is_dir():
         return open_saved_model(text, path, signature)
+    if signature is not None:
+        raise UsageError(f"{text}: --signature chooses among those of a SavedModel folder, which this is not")
     if path.is_file():
         return trace_keras_model(text, load_keras_file(path), work)
     module, colon, function = text.partition(":")

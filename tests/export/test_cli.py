@@ -109,6 +109,9 @@ def test_a_dry_run_publishes_nothing(digits: Any, tmp_path: Path) -> None:
         (["--name", "d", "--labels", "{file}"], 2, "0 labels"),
         (["--name", "d", "--labels", "nowhere.txt"], 2, "nowhere.txt"),
         (["--name", "d", "--version", "1", "--out", "{taken}"], 2, "never overwritten"),
+        (["--name", "d", "--version", "1", "--out", "{taken}", "--dry-run"], 2, "never overwritten"),
+        (["--name", "d", "--signature", "serve"], 2, "--signature"),
+        (["--name", "d", "--data", "{file}"], 2, "--variant"),
         (["--name", "d", "--out", "{file}"], 2, "not a folder"),
     ],
 )

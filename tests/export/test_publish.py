@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from export.errors import PublishFailed, UsageError
-from export.publish import ABANDONED_S, PREFIX, check_destination, publish
+from export.publish import ABANDONED_S, PREFIX, check_destination, check_version, publish
 
 
 def write_version(folder: Path, version: int) -> None:
@@ -92,9 +92,9 @@ def test_an_empty_folder_with_the_version_s_name_is_not_taken_over(tmp_path: Pat
 def test_a_taken_version_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     with pytest.raises(UsageError, match="never overwritten"):
-        check_destination(tmp_path, 7)
-    check_destination(tmp_path, 8)
-    check_destination(tmp_path / "not" / "there" / "yet", None)
+        check_version(tmp_path, 7)
+    check_version(tmp_path, 8)
+    check_destination(tmp_path / "not" / "there" / "yet")
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
@@ -103,13 +103,13 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
     """Permissions do not stop root, so the answer of the system is simulated."""
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(UsageError, match="cannot be written"):
-        check_destination(tmp_path, None)
+        check_destination(tmp_path)
 
 
 def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("")
     with pytest.raises(UsageError, match="not a folder"):
-        check_destination(tmp_path / "models" / "digits", None)
+        check_destination(tmp_path / "models" / "digits")
 
 
 def test_nothing_temporary_survives(tmp_path: Path) -> None:
