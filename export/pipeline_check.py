@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import numpy as np
@@ -15,6 +15,9 @@ from export.runtimes import Runtime
 from service.contract import SCHEMA_VERSION, Golden, GoldenExample, Manifest, PreprocessingSpec, TrainingRun
 from service.errors import ImageError
 from service.preprocessing import prepare_image
+
+if TYPE_CHECKING:
+    import onnx
 
 Document = TypeVar("Document", Manifest, Golden)
 
@@ -35,6 +38,21 @@ def read_artifact(model_file: Path) -> Manifest | None:
             f"{model_file} has sha256 {found[:12]}, its manifest says {manifest.model.sha256[:12]}: export it again"
         )
     return manifest
+
+
+def check_properties(model_file: Path, model: onnx.ModelProto, manifest: Manifest) -> None:
+    """Hold a manifest against what the ONNX file says of itself, where it does. Raises `ArtifactError`."""
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    expected = {
+        "labels": msgspec.json.encode(manifest.labels).decode(),
+        "weights_sha256": manifest.weights_sha256,
+    }
+    for name, value in expected.items():
+        if said.get(name, value) != value:
+            raise ArtifactError(
+                f"{model_file} itself names other {name} than its manifest, which was changed after the export: "
+                "export it again"
+            )
 
 
 def decode(path: Path, data: bytes, kind: type[Document]) -> Document:

@@ -21,7 +21,7 @@ from export.inputs import InputSet, image_sides, read_data
 from export.interface import Prepared, judge_answer, prepare_file
 from export.localize import Culprit, find_culprit
 from export.parity import NO_DIFFERENCES, GateResult, ParityReport, judge_faults, summarize, worst
-from export.pipeline_check import judge_pipeline, read_artifact
+from export.pipeline_check import check_properties, judge_pipeline, read_artifact
 from export.runtimes import Images, answer_as_saved
 from export.source import Source, open_source, signature_input, trace_keras_model
 from service.contract import SCHEMA_VERSION, Manifest, PreprocessingSpec
@@ -62,6 +62,8 @@ def verify_model(order: VerifyOrder, progress: Progress = lambda _: None) -> Ver
     given = read_onnx(order.onnx)
     check_portable(given)
     manifest = read_artifact(order.onnx)
+    if manifest is not None:
+        check_properties(order.onnx, given, manifest)
     with tempfile.TemporaryDirectory(prefix="livedigit-verify-") as work:
         source = open_model(order, Path(work), progress)
         progress("converting the model anew, to learn what a conversion has to round")

@@ -327,6 +327,17 @@ def test_what_cannot_be_verified(digits: Any, published: Path, tmp_path: Path, a
     assert message(result)
 
 
+@pytest.mark.parametrize("field", ["labels", "weights_sha256"])
+def test_a_manifest_that_says_otherwise_than_the_file(digits: Any, published: Path, tmp_path: Path, field: str) -> None:
+    folder = shutil.copytree(published, tmp_path / "1")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest[field] = manifest[field][::-1]
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"preprocessing": None}))
+    result = run("verify", digits.keras_file, folder / "model.onnx", "--batch", "1")
+    assert exit_code(result) == 4, result.output
+    assert field in message(result)
+
+
 def test_data_that_the_model_cannot_answer_cannot_be_compared(digits: Any, published: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "nan.npz", images=np.full((3, 28, 28, 1), np.nan, np.float32))
     result = run("verify", digits.keras_file, published / "model.onnx", "--data", tmp_path / "nan.npz", "--batch", "1")
