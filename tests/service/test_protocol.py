@@ -217,7 +217,6 @@ def test_a_client_that_reads_nothing_is_let_go_and_one_that_reads_slowly_is_not(
         connection, wire = ImpatientProtocol(config, ServerState(), {}), FullWire()
         with wire.end, wire.far_end:
             connection.connection_made(wire)
-            connection.data_received(NEXT)
             wire.end.sendall(bytes(1000))
             connection.pause_writing()
             waiting = connection._unread_deadline
