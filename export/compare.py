@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export import parity
 from export.answers import probe_images
@@ -161,13 +162,18 @@ def keep_steady(contest: Contest, inputs: InputSet) -> InputSet:
     """Keep the rows on which TensorFlow in float32 stays near float64, whatever ONNX says; maybe none."""
     truth = answer_in_batches(contest.twin.runtime, inputs.images, TRUTH_BATCH).logits
     theirs = answer_in_batches(contest.tensorflow, inputs.images, TRUTH_BATCH).logits
-    finite = np.flatnonzero(np.isfinite(truth).all(axis=1) & np.isfinite(theirs).all(axis=1))
+    finite = finite_rows(truth, theirs)
     if not len(finite):
         return inputs._replace(images=inputs.images[:0], labels=())
     floor = max(contest.logit_floor, inputs.logit_floor)
     errors = parity.relative_errors(theirs[finite], truth[finite], floor)
     rows = finite[errors <= STEADY_EPS * EPS]
     return inputs._replace(images=inputs.images[rows], labels=tuple(inputs.labels[row] for row in rows))
+
+
+def finite_rows(truth: parity.Array, theirs: parity.Array) -> NDArray[np.intp]:
+    """Number the rows of (N, classes) logits that are finite in both."""
+    return np.flatnonzero(np.isfinite(truth).all(axis=1) & np.isfinite(theirs).all(axis=1))
 
 
 def compare(
@@ -228,7 +234,7 @@ def judge_inputs(contest: Contest, inputs: InputSet, batches: tuple[int, ...]) -
     contest = contest._replace(logit_floor=max(contest.logit_floor, inputs.logit_floor))
     truth = answer_in_batches(contest.twin.runtime, inputs.images, TRUTH_BATCH)
     theirs = answer_in_batches(contest.tensorflow, inputs.images, TRUTH_BATCH)
-    rows = np.flatnonzero(np.isfinite(truth.logits).all(axis=1) & np.isfinite(theirs.logits).all(axis=1))
+    rows = finite_rows(truth.logits, theirs.logits)
     summary = InputSummary(name=inputs.name, images=len(truth.logits), skipped=len(truth.logits) - len(rows))
     if not len(rows):
         raise CannotExport(

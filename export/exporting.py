@@ -28,7 +28,7 @@ from export.inputs import (
     read_drawings,
     read_labelled,
 )
-from export.parity import ParityReport
+from export.parity import PARITY_FILE, ParityReport
 from export.publish import check_destination, check_version, publish
 from export.runtimes import OnnxRuntime
 from export.source import Source, open_source, weights_sha256
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
-PARITY_FILE = "parity.json"
 CARD_FILE = "MODEL_CARD.md"
 GOLDEN_LEVELS = 2
 """Of the tensors that are kept as examples."""

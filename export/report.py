@@ -13,7 +13,7 @@ import numpy as np
 
 from export.errors import UsageError
 from export.graph import IMAGE
-from export.parity import GateResult, ParityReport
+from export.parity import PARITY_FILE, GateResult, ParityReport
 
 if TYPE_CHECKING:
     import onnx
@@ -29,7 +29,6 @@ QUESTIONS = {
     "probabilities": "Probabilities the softmax of the logits?",
 }
 LISTED_TIES = 5
-PARITY_FILE = "parity.json"
 README = "README.md"
 REPRODUCTION_FILES = (README, "worst.npz", "model.onnx", "subgraph.onnx")
 REPRODUCTION_TITLE = "# Reproduction"
