@@ -29,13 +29,18 @@ def wanting(start_server: Callable[..., Any], folder: Path) -> Any:
 
 
 @pytest.fixture
-def offered(open_page: Callable[..., Any], wanting: Any) -> Any:
-    """Its page with a seven and the panel open."""
+def opened(open_page: Callable[..., Any], wanting: Any) -> Any:
+    """Its page."""
     # High enough for all of it: a browser that restores where one had scrolled to would move the canvas under the pen.
-    page = open_page(wanting.url, viewport={"width": 1120, "height": 1600})
-    draw_and_open(page)
-    expect(page.find("#consent-option")).to_be_visible()
-    return page
+    return open_page(wanting.url, viewport={"width": 1120, "height": 1600})
+
+
+@pytest.fixture
+def offered(opened: Any) -> Any:
+    """Its page with a seven and the panel open."""
+    draw_and_open(opened)
+    expect(opened.find("#consent-option")).to_be_visible()
+    return opened
 
 
 def draw_and_open(page: Any) -> None:
@@ -139,12 +144,18 @@ def hold(page: Any, method: str) -> list[Any]:
     return held
 
 
+def correct_twice(page: Any) -> list[Any]:
+    """Agree, and choose a 2 and then a 5, before the 2 has been sent; give what is held of both."""
+    page.find("#consent").check()
+    held = hold(page, "POST")
+    correct(page, 2, "Kept as a 2, in this browser.")
+    page.wait_until(lambda: len(held) == 1)
+    correct(page, 5, "Kept as a 5, in this browser.")
+    return held
+
+
 def test_a_later_label_is_sent_after_the_one_before_and_counts(offered: Any, folder: Path) -> None:
-    offered.find("#consent").check()
-    held = hold(offered, "POST")
-    correct(offered, 2, "Kept as a 2, in this browser.")
-    offered.wait_until(lambda: len(held) == 1)
-    correct(offered, 5, "Kept as a 5, in this browser.")
+    held = correct_twice(offered)
     held[0].continue_()
     offered.wait_until(lambda: len(held) == 2)
     held[1].continue_()
@@ -153,12 +164,8 @@ def test_a_later_label_is_sent_after_the_one_before_and_counts(offered: Any, fol
     assert [json.loads(path.read_text())[0]["label"] for path in sorted(folder.iterdir())] == ["2", "5"]
 
 
-def test_what_is_deleted_before_its_turn_is_not_sent(offered: Any, folder: Path) -> None:
-    offered.find("#consent").check()
-    held = hold(offered, "POST")
-    correct(offered, 2, "Kept as a 2, in this browser.")
-    offered.wait_until(lambda: len(held) == 1)
-    correct(offered, 5, "Kept as a 5, in this browser.")
+def test_what_is_deleted_before_its_turn_is_not_sent(offered: Any) -> None:
+    held = correct_twice(offered)
     offered.find("#delete-corrections").click()
     with offered.tab.expect_response("**/feedback"):
         held[0].continue_()
@@ -167,29 +174,23 @@ def test_what_is_deleted_before_its_turn_is_not_sent(offered: Any, folder: Path)
     assert offered.stored("corrections") == []
 
 
-def test_the_first_correction_waits_for_the_server_to_say_whether_it_wants_any(
-    open_page: Callable[..., Any], wanting: Any
-) -> None:
-    page = open_page(wanting.url, viewport={"width": 1120, "height": 1600})
-    page.tab.add_init_script("localStorage['livedigit.consent'] = 'true'")
-    page.tab.reload()
-    asked = hold(page, "GET")
-    draw_and_open(page)
-    correct(page, 1, "Kept as a 1, in this browser.")
+def test_the_first_correction_waits_for_the_server_to_say_whether_it_wants_any(opened: Any) -> None:
+    opened.tab.add_init_script("localStorage['livedigit.consent'] = 'true'")
+    opened.tab.reload()
+    asked = hold(opened, "GET")
+    draw_and_open(opened)
+    correct(opened, 1, "Kept as a 1, in this browser.")
     asked[0].continue_()
-    expect(page.find("#correction-message")).to_have_text("Kept as a 1, and sent. Thank you.")
+    expect(opened.find("#correction-message")).to_have_text("Kept as a 1, and sent. Thank you.")
 
 
-def test_a_server_that_could_not_say_whether_it_wants_corrections_is_asked_again(
-    open_page: Callable[..., Any], wanting: Any
-) -> None:
-    page = open_page(wanting.url, viewport={"width": 1120, "height": 1600})
-    page.tab.route("**/feedback", lambda route: route.fulfill(status=401, json={"detail": "no"}))
-    draw_and_open(page)
-    expect(page.find("#consent-option")).to_be_hidden()
-    page.tab.unroute("**/feedback")
-    page.draw_stroke([[40, 240], [60, 240]])
-    expect(page.find("#consent-option")).to_be_visible()
+def test_a_server_that_could_not_say_whether_it_wants_corrections_is_asked_again(opened: Any) -> None:
+    opened.tab.route("**/feedback", lambda route: route.fulfill(status=401, json={"detail": "no"}))
+    draw_and_open(opened)
+    expect(opened.find("#consent-option")).to_be_hidden()
+    opened.tab.unroute("**/feedback")
+    opened.draw_stroke([[40, 240], [60, 240]])
+    expect(opened.find("#consent-option")).to_be_visible()
 
 
 def test_what_this_browser_does_not_keep_is_not_said_to_be_kept(offered: Any) -> None:

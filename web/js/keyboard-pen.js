@@ -19,8 +19,6 @@ export function attachKeyboardPen(pad, onToggle) {
   }
 
   function toggle() {
-    // Escape takes the drawing away under the pen.
-    isDown &&= pad.isDrawing;
     if (isDown) return lift();
     isDown = true;
     pad.begin(point);
@@ -29,13 +27,14 @@ export function attachKeyboardPen(pad, onToggle) {
 
   function move([dx, dy], step) {
     point = [clamp(point[0] + dx * step, pad.width), clamp(point[1] + dy * step, CANVAS_SIZE)];
-    isDown &&= pad.isDrawing;
     if (isDown) pad.extend([point]);
     pad.showCursor(point);
   }
 
   pad.canvas.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
+    // Escape takes the drawing away under the pen.
+    isDown &&= pad.isDrawing;
     if (event.key === " ") toggle();
     else if (event.key in MOVES) move(MOVES[event.key], event.shiftKey ? FINE_STEP : STEP);
     else return;
