@@ -5,8 +5,10 @@ first headers (seen with 0.54), so that a few hundred silent connections could h
 connection on which anything comes, a line break or more of a body that is not wanted, it keeps for ever; it
 collects headers and trailers without end; and it waits for ever for a client that reads nothing of its answers.
 
-It is more patient in one thing: uvicorn stops by closing every connection that waits for no answer, which resets one
+It is more patient in two things. uvicorn stops by closing every connection that waits for no answer, which resets one
 whose next request has arrived but was not read yet, or was read in part (seen with 0.54). Those are answered first.
+And it closes a connection right after its last answer, which resets it where the client is still sending: one whose
+large body was refused never learnt why (seen with 0.54). Such a client is told the end and may finish.
 
 And it ignores an offer to change protocols, as RFC 9110 7.8 has it. llhttp takes what follows the head of such a
 request for the other protocol, and uvicorn, which stays with HTTP/1.1, for the next request (seen with 0.54): the body
@@ -47,6 +49,15 @@ class ServiceConfig(uvicorn.Config):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
 
 
+class AnswersEnd:
+    """What a request sees of its connection, which it closes after the last answer, perhaps amid its own body."""
+
+    def __init__(self, protocol: ImpatientProtocol) -> None:
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+        self.close = protocol.close_after_answer
+
+
 class ImpatientProtocol(HttpToolsProtocol):
     """Closes a connection whose request head is late or whose client reads nothing, and no other with a request."""
 
@@ -55,16 +66,20 @@ class ImpatientProtocol(HttpToolsProtocol):
     _unread_deadline: asyncio.TimerHandle | None = None
     _is_reading_head = False
     _is_last = False
+    _has_ended = False
+    """Whether the client has been told that nothing more will come; nor is anything read any more."""
     _fruitless_bytes = 0
     """The length of the latest segments in which no head began or ended and nothing of a body came."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start waiting for the first request."""
         super().connection_made(transport)
-        self._expect_headers()
+        self._set_deadline()
 
     def data_received(self, data: bytes) -> None:
         """Read, and start waiting for the rest of a head that has not come whole, as nearly all do."""
+        if self._has_ended:
+            return
         self._fruitless_bytes += len(data)
         try:
             self._parse(data)
@@ -75,7 +90,7 @@ class ImpatientProtocol(HttpToolsProtocol):
             self._refuse(*TOO_LARGE)
         elif self._is_reading_head:
             self._unset_keepalive_if_required()
-            self._expect_headers()
+            self._set_deadline()
 
     def _parse(self, data: bytes) -> None:
         """Parse what has come. Raises `HttpParserError`."""
@@ -116,7 +131,23 @@ class ImpatientProtocol(HttpToolsProtocol):
         if is_due:
             headers = f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(words)}\r\nconnection: close"
             self.transport.write(STATUS_LINE[status] + f"{headers}\r\n\r\n{words}".encode())
-        self.transport.close()
+            self._end()
+        else:
+            self.transport.close()
+
+    def close_after_answer(self) -> None:
+        """Close, or tell the end to a client that is still sending what was answered."""
+        if self.cycle.response_complete and self.cycle.more_body:
+            self._end()
+        else:
+            self.transport.close()
+
+    def _end(self) -> None:
+        """Send nothing more, and close when the client does, or at a deadline."""
+        self._has_ended = True
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._set_deadline()
 
     def on_message_begin(self) -> None:
         """Note that a head has begun."""
@@ -135,9 +166,10 @@ class ImpatientProtocol(HttpToolsProtocol):
             return
         self._fruitless_bytes = 0
         self._unset_keepalive_if_required()
-        self._stop_expecting()
+        self._clear_deadline()
         self._is_reading_head = False
         super().on_headers_complete()
+        self.cycle.transport = AnswersEnd(self)  # type: ignore[assignment]
         if self._is_last:
             self.cycle.keep_alive = False
 
@@ -155,12 +187,12 @@ class ImpatientProtocol(HttpToolsProtocol):
         """Close, or answer the request that has arrived and close then."""
         self._is_last = True
         has_arrived = self._is_reading_head or (self.is_silent() and self._has_unread())
-        if not has_arrived:
+        if not has_arrived and not self._has_ended:
             super().shutdown()
 
     def is_silent(self) -> bool:
         """Tell whether the connection is between requests, as far as it has been read."""
-        return not self._is_reading_head and self.is_between_answers()
+        return not self._is_reading_head and not self._has_ended and self.is_between_answers()
 
     def is_between_answers(self) -> bool:
         """Tell whether nobody whose head has been read waits for an answer."""
@@ -171,7 +203,7 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
-        self._stop_expecting()
+        self._clear_deadline()
         self._stop_watching()
         super().connection_lost(exc)
 
@@ -211,11 +243,11 @@ class ImpatientProtocol(HttpToolsProtocol):
             self._unread_deadline.cancel()
             self._unread_deadline = None
 
-    def _expect_headers(self) -> None:
+    def _set_deadline(self) -> None:
         if self._deadline is None:
             self._deadline = self.loop.call_later(self.config.header_timeout_s, self.transport.close)
 
-    def _stop_expecting(self) -> None:
+    def _clear_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -26,12 +26,16 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.sent = b""
         self.is_closed = False
+        self.has_ended = False
 
     def write(self, data: Any) -> None:
         self.sent += data
 
     def close(self) -> None:
         self.is_closed = True
+
+    def write_eof(self) -> None:
+        self.has_ended = True
 
     def is_closing(self) -> bool:
         return self.is_closed
@@ -123,7 +127,7 @@ def test_there_is_no_tunnel():
     wire = exchange([b"CONNECT /first HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(NEXT) + NEXT])
     assert wire.sent.startswith(b"HTTP/1.1 400 ")
     assert wire.sent.count(b"HTTP/1.1 ") == 1
-    assert wire.is_closed
+    assert wire.has_ended
 
 
 GET, CHUNKED = b"GET /first HTTP/1.1\r\nHost: a\r\n", b"Transfer-Encoding: chunked\r\n\r\n"
@@ -146,7 +150,7 @@ def test_what_does_not_end_is_refused(begun, endless):
     assert not exchange(before).sent
     wire = exchange([*before, segment])
     assert wire.sent.startswith(b"HTTP/1.1 431 ")
-    assert wire.is_closed
+    assert wire.has_ended
 
 
 UNREAD = b"GET /unread HTTP/1.1\r\nHost: a\r\n" + CHUNKED + b"0\r\n"
@@ -169,7 +173,7 @@ def test_a_head_that_is_too_large_is_refused_whole_and_in_pieces(head, offer, si
     wire = exchange(cut(head % (b"a" * MAX_HEAD_BYTES) + offer + b"\r\n", size))
     assert wire.sent.count(b"HTTP/1.1 ") == 1
     assert wire.sent.startswith(b"HTTP/1.1 431 ")
-    assert wire.is_closed
+    assert wire.has_ended
     assert len(answers(exchange(cut(head % (b"a" * (MAX_HEAD_BYTES - 1000)) + offer + b"\r\n", size)))) == 1
 
 
@@ -186,9 +190,24 @@ def test_what_is_invalid_gets_400_unless_another_answer_is_due():
     for begun in (b"", NEXT):
         wire = exchange([begun, b"\x16\x03\x01"])
         assert wire.sent.count(b"HTTP/1.1 400 ") == 1
-        assert wire.is_closed
+        assert wire.has_ended
     wire = exchange([NEXT + b"\x16\x03\x01"])
     assert b"HTTP/1.1 400 " not in wire.sent
+    assert wire.is_closed
+
+
+@pytest.mark.parametrize("last", [b"HTTP/1.0", b"HTTP/1.1\r\nConnection: close"])
+def test_a_client_that_is_answered_amid_its_body_may_finish_it(last):
+    begun = [b"POST /unread %s\r\nContent-Length: 20\r\n\r\n" % last, b"7 8 9"]
+    wire = exchange(begun)
+    assert wire.has_ended
+    assert not wire.is_closed
+    assert answers(exchange([*begun, b"7" * 15 + NEXT])) == answers(wire) == [b"POST /unread "]
+
+
+def test_a_client_that_has_sent_all_is_let_go_after_its_last_answer():
+    wire = exchange([b"POST /first HTTP/1.0\r\nContent-Length: 5\r\n\r\n7 8 9"])
+    assert answers(wire) == [b"POST /first 7 8 9"]
     assert wire.is_closed
 
 

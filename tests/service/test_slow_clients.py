@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import httpx
 import pytest
@@ -19,6 +20,12 @@ def open_connection(port: int, sent: bytes) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
     connection.sendall(sent)
     return connection
+
+
+def send_blanks(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b" ")
+        time.sleep(0.01)
 
 
 def read_to_the_end(connection: socket.socket) -> bytes:
@@ -60,6 +67,24 @@ def test_what_comes_after_an_answer_does_not_keep_its_connection(start_server, b
     assert connection.recv(1) == b"H"
     connection.sendall(later)
     assert b"HTTP/1.1 " not in read_to_the_end(connection)
+
+
+TOO_LARGE = 8_000_000
+REFUSED = b"POST /predict HTTP/1.0\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % TOO_LARGE
+
+
+def test_a_client_that_sends_all_of_a_refused_body_learns_why(server):
+    connection = open_connection(server.port, REFUSED)
+    for _ in range(8):
+        connection.sendall(bytes(TOO_LARGE // 8))
+    assert read_to_the_end(connection).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_refused_body_without_end_is_not_taken_for_ever(impatient):
+    with open_connection(impatient.port, REFUSED) as connection:
+        assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
+        with pytest.raises(OSError, match=r"Broken pipe|Connection reset"):
+            send_blanks(connection)
 
 
 def test_many_silent_connections_do_not_hold_the_server(impatient):
