@@ -17,8 +17,18 @@ BUNDLED = Path(__file__).parent / "bundled"
 """Where an installed package keeps the page and the models; a checkout reads them where they lie."""
 
 HOST = r"^(\*|((\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?)$"
-EXPECTED = {"allowed_hosts": "expected `example.com`, `*.example.com`, `[::1]`, any of them with `:PORT`, or `*`"}
+KEY = r"^[!-~]+$"
+"""What a header can carry from every client: browsers refuse other alphabets, and clients differ in spelling them."""
+ORIGIN = r"^(\*|null|[a-z][a-z0-9+.-]*://[^\sA-Z/]+)$"
+"""As browsers send it."""
+EXPECTED = {
+    "allowed_hosts": "expected `example.com`, `*.example.com`, `[::1]`, any of them with `:PORT`, or `*`",
+    "api_keys": "expected letters, digits and signs of ASCII, without blanks",
+    "cors_origins": "expected `https://example.com`, in lower case and without a path, also with `:PORT`, or `*`",
+}
 """What to write, where msgspec would show a pattern that nobody can read."""
+HIDDEN = "***"
+"""Shown in the place of a key."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +79,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0
 
     api_keys: Annotated[
-        tuple[str, ...],
+        tuple[Annotated[str, Meta(pattern=KEY)], ...],
         Meta(description="Keys, comma-separated, one of which a client must send as a Bearer token; empty: none."),
     ] = ()
     allowed_hosts: Annotated[
@@ -77,7 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Host names, or `*.` and a domain, comma-separated, that may be asked for; empty: any."),
     ] = ()
     cors_origins: Annotated[
-        tuple[str, ...],
+        tuple[Annotated[str, Meta(pattern=ORIGIN)], ...],
         Meta(description="Origins, comma-separated, whose pages may call this server; empty: only its own."),
     ] = ()
 
@@ -129,14 +139,13 @@ def convert_value(name: str, value: object) -> Any:
     try:
         return msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:
-        raise UsageError(
-            f"{flag_name(name)} ({variable_name(name)}) is {value!r}: {EXPECTED.get(name, error)}"
-        ) from None
+        shown = HIDDEN if name == "api_keys" else repr(value)
+        raise UsageError(f"{flag_name(name)} ({variable_name(name)}) is {shown}: {EXPECTED.get(name, error)}") from None
 
 
 def without_secrets(settings: Settings) -> Settings:
     """Hide what nobody should read over a shoulder or in a log."""
-    return msgspec.structs.replace(settings, api_keys=("***",) * len(settings.api_keys))
+    return msgspec.structs.replace(settings, api_keys=(HIDDEN,) * len(settings.api_keys))
 
 
 def variable_name(field: str) -> str:

@@ -34,6 +34,9 @@ def test_settings_survive_the_way_to_a_worker_through_the_environment():
         ("allowed_hosts", "example.*"),
         ("allowed_hosts", "https://example.com"),
         ("allowed_hosts", "[::1"),
+        ("cors_origins", "example.com"),
+        ("cors_origins", "https://example.com/"),
+        ("cors_origins", "https://Example.com"),
     ],
 )
 def test_a_bad_value_is_refused_by_variable_flag_and_value(name, value):
@@ -45,6 +48,18 @@ def test_a_bad_value_is_refused_by_variable_flag_and_value(name, value):
 def test_a_bad_host_name_is_refused_with_what_to_write():
     with pytest.raises(UsageError, match=r"expected `example\.com`, `\*\.example\.com`"):
         load_settings({"LIVEDIGIT_ALLOWED_HOSTS": "a.example, example.*"})
+
+
+@pytest.mark.parametrize("key", ["ключ", "clé", "a key", "key\x00"])
+def test_a_key_that_a_header_cannot_carry_is_refused_and_not_shown(key):
+    with pytest.raises(UsageError, match=r"--api-keys \(LIVEDIGIT_API_KEYS\) is \*\*\*: expected .* ASCII") as caught:
+        load_settings({"LIVEDIGIT_API_KEYS": f"good,{key}"})
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("origin", ["*", "null", "http://localhost:8000", "https://*.example.com", "http://[::1]:1"])
+def test_origins_are_written_as_browsers_send_them(origin):
+    assert load_settings({"LIVEDIGIT_CORS_ORIGINS": f"https://a.example, {origin}"}).cors_origins[1] == origin
 
 
 def test_every_default_passes_its_own_check():
