@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -69,14 +70,14 @@ class Classifier:
             raise ModelUnavailable(f"model {self.manifest.name!r} takes tensors, not images: use /v2")
         return self.manifest.preprocessing
 
-    @property
+    @cached_property
     def digits(self) -> tuple[int, ...]:
         """The labels as numbers. Raises `ModelUnavailable` where they are none."""
         if not all(label.isdecimal() for label in self.manifest.labels):
             raise ModelUnavailable(f"model {self.manifest.name!r} does not read digits: use /v2")
         return tuple(map(int, self.manifest.labels))
 
-    @property
+    @cached_property
     def uncertain_below(self) -> float:
         """The confidence below which an answer is uncertain, calibrated in training; 0 where it was not."""
         run = self.manifest.training
