@@ -29,7 +29,16 @@ from export.inputs import (
 )
 from export.near_ties import search_near_ties
 from export.parity import EPS, Differences, GateResult, InputSummary, NearTie, ParityReport
-from export.runtimes import Answers, Images, OnnxRuntime, ReferenceRuntime, Runtime, answer_in_batches, load_tensorflow
+from export.runtimes import (
+    Answers,
+    Images,
+    OnnxRuntime,
+    ReferenceRuntime,
+    Runtime,
+    answer_in_batches,
+    choose_rows,
+    load_tensorflow,
+)
 from export.source import Source
 from export.twin import Twin, make_twin
 from service.contract import SCHEMA_VERSION, PreprocessingSpec
@@ -171,9 +180,9 @@ def keep_steady(contest: Contest, inputs: InputSet) -> InputSet:
     return inputs._replace(images=inputs.images[rows], labels=tuple(inputs.labels[row] for row in rows))
 
 
-def finite_rows(truth: parity.Array, theirs: parity.Array) -> NDArray[np.intp]:
-    """Number the rows of (N, classes) logits that are finite in both."""
-    return np.flatnonzero(np.isfinite(truth).all(axis=1) & np.isfinite(theirs).all(axis=1))
+def finite_rows(*arrays: parity.Array) -> NDArray[np.intp]:
+    """Number the rows of (N, classes) arrays that are finite in all."""
+    return np.flatnonzero(np.all([np.isfinite(array).all(axis=1) for array in arrays], axis=0))
 
 
 def compare(
@@ -241,7 +250,7 @@ def judge_inputs(contest: Contest, inputs: InputSet, batches: tuple[int, ...]) -
             f"{contest.source.name}: answers every image of `{inputs.name}` with infinity or not-a-number, so there is "
             "nothing to compare: look for such values in weights and data; mask a label with -1e9, not with -inf"
         )
-    images, truth = inputs.images[rows], Answers(truth.logits[rows], truth.probabilities[rows])
+    images, truth = inputs.images[rows], choose_rows(truth, rows)
     judgements = [judge_batch(contest, inputs.name, images, truth, batch) for batch in batches]
     return Judgement(
         summary,
@@ -271,7 +280,7 @@ class BatchJudgement(NamedTuple):
 def judge_batch(contest: Contest, name: str, images: Images, truth: Answers, batch: int) -> BatchJudgement:
     """Pass images through the float32 gates in batches of one size; too few of them go round again."""
     rows = np.resize(np.arange(len(images)), max(len(images), batch))
-    expected = Answers(truth.logits[rows], truth.probabilities[rows])
+    expected = choose_rows(truth, rows)
     theirs = answer_in_batches(contest.tensorflow, images[rows], batch)
     ours = answer_in_batches(contest.onnx, images[rows], batch)
     limit, floor = contest.rounding_limit, contest.logit_floor
@@ -284,10 +293,14 @@ def judge_batch(contest: Contest, name: str, images: Images, truth: Answers, bat
 
 
 def measure_differences(ours: Answers, theirs: Answers, truth: Answers, floor: float) -> Differences:
-    """Take the plain figures of one input set at one batch size."""
+    """Take the plain figures of one input set at one batch size, of the rows that all answer with numbers."""
+    rows = finite_rows(*ours, *theirs)
+    if not len(rows):
+        return parity.NO_DIFFERENCES
+    ours, theirs, truth = (choose_rows(answers, rows) for answers in (ours, theirs, truth))
     return Differences(
         largest_logit=float(np.abs(truth.logits).max()),
-        logits=float(np.abs(ours.logits - theirs.logits).max()),
+        logits=float(np.abs(ours.logits.astype(np.float64) - theirs.logits).max()),
         probabilities=float(np.abs(ours.probabilities - theirs.probabilities).max()),
         onnx_eps=float(parity.relative_errors(ours.logits, truth.logits, floor).max() / EPS),
         tensorflow_eps=float(parity.relative_errors(theirs.logits, truth.logits, floor).max() / EPS),

@@ -25,9 +25,10 @@ def make_evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
 
 @contextmanager
 def evaluating() -> Iterator[None]:
-    """Say in one line what the evaluator does not take. Raises `CannotExport`."""
+    """Say in one line what the evaluator does not take; infinity and not-a-number it takes. Raises `CannotExport`."""
     try:
-        yield
+        with np.errstate(all="ignore"):
+            yield
     except Exception as error:  # each operator raises what it likes
         raise CannotExport(
             f"the graph cannot be compared in float64: ONNX's reference evaluator stops with {type(error).__name__}, "

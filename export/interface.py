@@ -95,13 +95,14 @@ def name_faults(model: onnx.ModelProto, input_name: str) -> list[str]:
 def judge_answer(model: onnx.ModelProto, answer_probes: Callable[[], Array]) -> list[GateResult]:
     """Hold what a file answers with, probabilities or raw scores, against the model's own answers to the probes.
 
-    Where the file says itself which are the probabilities, nothing is judged, and the model not asked.
+    Where the file says itself which are the probabilities, or answers with no number at all, nothing is judged, and
+    the model not asked.
     """
     if PROBABILITIES in {value.name for value in model.graph.output}:
         return []
     name = find_answer(model.graph)
     found = probe_answer(with_named_input(model), name)
-    if is_finished(found) == is_finished(answer_probes()):
+    if not np.isfinite(found).any() or is_finished(found) == is_finished(answer_probes()):
         return []
     fault = (
         f"the output `{name}` is probabilities where the model answers with raw scores: a client that expects those "

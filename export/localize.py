@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from export.evaluator import make_evaluator
+from export.evaluator import evaluating, make_evaluator
 from export.parity import SMALLEST_SCALE
 from export.precision import rebuild
 from export.quiet import import_tensorflow, silent_stderr
@@ -37,11 +37,13 @@ class Culprit(NamedTuple):
     tensor: str
     """Of the ONNX graph: the nearest one of that size; empty if there is none."""
     error: float
-    """Between the two, relative to the layer's largest value."""
+    """Between the two, relative to the layer's largest value; infinite where the tensor is no number, or none."""
 
     def __str__(self) -> str:
-        place = f", the graph's `{self.tensor}`" if self.tensor else ""
-        return f"layer `{self.layer}`{place} ({self.error:.1e} off)"
+        if not self.tensor:
+            return f"layer `{self.layer}`, for which the graph has no tensor"
+        off = f"{self.error:.1e} off" if np.isfinite(self.error) else "infinity or not-a-number"
+        return f"layer `{self.layer}`, the graph's `{self.tensor}` ({off})"
 
 
 class Match(NamedTuple):
@@ -87,7 +89,8 @@ def tensor_values(graph: onnx.ModelProto, images: Images) -> dict[str, Array]:
     names = [name for node in tapped.graph.node for name in node.output if name]
     del tapped.graph.output[:]
     tapped.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
-    answers = make_evaluator(tapped).run(None, {tapped.graph.input[0].name: images.astype(np.float64)})
+    with evaluating():
+        answers = make_evaluator(tapped).run(None, {tapped.graph.input[0].name: images.astype(np.float64)})
     values = {graph.graph.input[0].name: images.astype(np.float64)} | dict(
         zip(names, map(np.asarray, answers), strict=True)
     )
@@ -103,12 +106,17 @@ def nearest_tensor(value: Array, tensors: dict[str, Array]) -> Match:
 
 
 def layout_error(value: Array, tensor: Array) -> float:
-    """Measure the largest relative difference, in the layout that suits best: as it is, or channels first."""
+    """Measure the largest relative difference, in the layout that suits best: as it is, or channels first.
+
+    Infinite where one of the two is no number.
+    """
     layouts = [tensor]
     if tensor.ndim == value.ndim and value.ndim > 2:
         layouts.append(np.moveaxis(tensor, 1, -1))
     scale = max(float(np.abs(value).max()), SMALLEST_SCALE)
-    return min(float(np.abs(layout.reshape(value.shape) - value).max()) / scale for layout in layouts)
+    with np.errstate(invalid="ignore"):
+        errors = [float(np.abs(layout.reshape(value.shape) - value).max()) / scale for layout in layouts]
+    return min(error if np.isfinite(error) else np.inf for error in errors)
 
 
 def layer_consumers(model: keras.Model) -> dict[str, list[str]]:

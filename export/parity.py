@@ -45,6 +45,8 @@ SMALLEST_SCALE = 1e-30
 MASKED_BELOW = 100.0
 """A label whose logit lies further than this below every row's largest is masked: in float32 its probability is 0."""
 NEAR_TIES_LISTED = 20
+NOT_FINITE = "rows of infinity or not-a-number"
+"""The unit of a gate that has no error to measure; JSON has no such numbers."""
 
 Gate = Literal["interface", "pipeline", "meaning", "rounding", "decision", "probabilities"]
 
@@ -62,6 +64,11 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
     worst_row: int
     """Index into the input set."""
     detail: str = ""
+
+    @property
+    def excess(self) -> float:
+        """How far the measured value went towards its limit, or past it."""
+        return np.inf if self.unit == NOT_FINITE else self.measured / (self.limit or 1)
 
 
 class NearTie(msgspec.Struct, frozen=True, kw_only=True):
@@ -190,14 +197,17 @@ def judge_probabilities(input_set: str, batch: int, probabilities: Array, logits
 def judge(
     gate: Gate, input_set: str, batch: int, errors: NDArray[np.float64], limit: float, unit: str, detail: str = ""
 ) -> GateResult:
-    """Hold the worst row against the limit."""
+    """Hold the worst row against the limit, or count the rows that have no finite error; none may be there."""
     worst = int(errors.argmax())
+    measured = float(errors[worst])
+    if not np.isfinite(measured):
+        measured, limit, unit = float(np.isinf(errors).sum()), 0.0, NOT_FINITE
     return GateResult(
         gate=gate,
         input_set=input_set,
         batch=batch,
-        passed=bool(errors[worst] <= limit),
-        measured=float(errors[worst]),
+        passed=measured <= limit,
+        measured=measured,
         limit=limit,
         unit=unit,
         worst_row=worst,
@@ -223,7 +233,7 @@ class InputSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Differences(msgspec.Struct, frozen=True, kw_only=True):
-    """The plain figures, over all input sets and batch sizes."""
+    """The plain figures, over all input sets and batch sizes, of the rows that all answer with numbers."""
 
     largest_logit: float
     logits: float
@@ -264,7 +274,7 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
 def worst(results: tuple[GateResult, ...] | list[GateResult], gate: Gate) -> GateResult | None:
     """Pick the result of a gate that came nearest to its limit, or went furthest past it."""
     of_gate = [result for result in results if result.gate == gate]
-    return max(of_gate, key=lambda result: (not result.passed, result.measured), default=None)
+    return max(of_gate, key=lambda result: (not result.passed, result.excess), default=None)
 
 
 def judge_faults(gate: Gate, faults: list[str]) -> GateResult:
@@ -286,21 +296,22 @@ def summarize(results: list[GateResult], differences: Differences, first_differe
     """Answer in one sentence: is this difference a bug?"""
     failed = {result.gate: result for result in reversed(results) if not result.passed}
     meaning = worst(results, "meaning")
+    broken = describe_broken(worst(results, "rounding"))
     rounds = f"rounds by {differences.onnx_eps:.1f} eps, TensorFlow itself by {differences.tensorflow_eps:.1f}"
     if "interface" in failed:
         return f"Yes, a bug: {failed['interface'].detail}."
     if "meaning" in failed and meaning is not None:
         where = f", first at {first_difference}" if first_difference else ""
-        return (
-            f"Yes, a bug: in float64, where rounding all but vanishes, the graph still differs by "
-            f"{meaning.measured:.1e} of the largest logit (limit {meaning.limit:.0e}){where}."
-        )
-    if "probabilities" in failed:
+        return f"Yes, a bug: in float64, where rounding all but vanishes, the graph {describe_fault(meaning)}{where}."
+    if "probabilities" in failed and not broken:
         return "Yes, a bug: the probabilities are not the softmax of the logits beside them."
     if "pipeline" in failed:
         return f"Yes, a bug, around the model: {failed['pipeline'].detail}."
     if "rounding" in failed:
-        return f"Not in the graph: it is the same function in float64, but ONNX Runtime {rounds}; suspect its kernels."
+        return (
+            "Not in the graph: it is the same function in float64, but ONNX Runtime "
+            f"{broken or rounds}; suspect its kernels."
+        )
     if "decision" in failed:
         return "Yes, a bug: labels differ although their margin exceeds what rounding can move."
     same = f" ({meaning.measured:.0e} of the largest logit in float64)" if meaning is not None else ""
@@ -308,3 +319,16 @@ def summarize(results: list[GateResult], differences: Differences, first_differe
         f"They agree: both compute the same function{same}, ONNX Runtime {rounds}, and no decision turns on it; "
         "what differs is rounding, not a bug."
     )
+
+
+def describe_fault(meaning: GateResult) -> str:
+    """Say how far a graph is from the model."""
+    still = f"still differs by {meaning.measured:.1e} of the largest logit (limit {meaning.limit:.0e})"
+    return describe_broken(meaning) or still
+
+
+def describe_broken(result: GateResult | None) -> str:
+    """Say which rows are no numbers; empty where all are."""
+    if result is None or result.unit != NOT_FINITE:
+        return ""
+    return f"has {result.unit} on {result.input_set} ({result.measured:.0f}), where the model has numbers"

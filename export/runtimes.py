@@ -37,6 +37,11 @@ class Answers(NamedTuple):
     probabilities: NDArray[Any]
 
 
+def choose_rows(answers: Answers, rows: NDArray[np.intp]) -> Answers:
+    """Take the answers to some of the images."""
+    return Answers(answers.logits[rows], answers.probabilities[rows])
+
+
 class Runtime(Protocol):
     """Answers for a model."""
 

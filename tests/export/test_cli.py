@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from export.inputs import read_drawings
+from export.parity import ParityReport
 from export.report import remove_reproduction
 from service.cli import livedigit
 
@@ -176,6 +178,25 @@ def test_verify_says_where_two_models_part(digits: Any, scaled: Path, tmp_path: 
     assert report["verdict"] == "disagree"
     assert digits.model.layers[3].name in report["first_difference"]
     assert int(ET.parse(junit).getroot().get("failures", "0")) > 0  # noqa: S314 - our own file
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 3e38])
+def test_an_answer_that_is_no_number_is_reported_in_numbers(
+    digits: Any, published: Path, tmp_path: Path, wrong: float
+) -> None:
+    """JSON has no infinity, and NumPy's warnings are errors here."""
+    model = onnx.load(published / "model.onnx")
+    kernel = next(tensor for tensor in model.graph.initializer if tensor.name == "Conv_1.weight_1")
+    values = onnx.numpy_helper.to_array(kernel).copy()
+    values.flat[0] = wrong
+    kernel.CopyFrom(onnx.numpy_helper.from_array(values, kernel.name))
+    onnx.save(model, tmp_path / "broken.onnx")
+    result = run("verify", digits.keras_file, tmp_path / "broken.onnx", "--batch", "2", "--report", tmp_path / "report")
+    assert exit_code(result) == 1, result.output
+    assert result.stdout.startswith("Yes, a bug")
+    assert "infinity or not-a-number" in result.stdout
+    report = msgspec.json.decode((tmp_path / "report" / "parity.json").read_bytes(), type=ParityReport)
+    assert report.first_difference
 
 
 def test_a_reproduction_reproduces(digits: Any, scaled: Path, tmp_path: Path) -> None:

@@ -71,6 +71,29 @@ def test_values_that_are_no_numbers_never_pass(wrong: float) -> None:
     assert not parity.judge_probabilities("set", 1, broken, LOGITS).passed
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_rows_that_are_no_numbers_are_counted(wrong: float) -> None:
+    """JSON has no infinity: a report that held one could not be read back."""
+    broken = LOGITS.copy()
+    broken[1, 1] = wrong
+    result = parity.judge_meaning("set", 1, broken, LOGITS)
+    assert (result.measured, result.limit, result.worst_row) == (1.0, 0.0, 1)
+    assert parity.worst([failing("meaning"), result], "meaning") is result
+    assert "rows of infinity or not-a-number on set (1)" in parity.summarize([result], NO_DIFFERENCES)
+
+
+def test_a_kernel_that_overflows_is_suspected() -> None:
+    broken = np.where(LOGITS > 3, np.inf, LOGITS)
+    results = [
+        parity.judge_meaning("set", 1, LOGITS, LOGITS),
+        parity.judge_rounding("set", 1, broken, LOGITS, LOGITS),
+        parity.judge_probabilities("set", 1, parity.softmax(LOGITS), np.full_like(LOGITS, np.nan)),
+    ]
+    summary = parity.summarize(results, NO_DIFFERENCES)
+    assert summary.startswith("Not in the graph")
+    assert "rows of infinity or not-a-number" in summary
+
+
 def test_a_second_softmax_is_seen() -> None:
     twice = parity.softmax(parity.softmax(LOGITS))
     assert not parity.judge_probabilities("set", 1, twice, LOGITS).passed
