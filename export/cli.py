@@ -72,7 +72,7 @@ def export(
 ) -> None:
     """Export MODEL to ONNX, prove that it agrees with TensorFlow, and publish it.
 
-    MODEL is a SavedModel folder, a .keras file, or module:function returning a Keras model. Nothing is published
+    MODEL is a SavedModel folder, a .keras or .h5 file, or module:function returning a Keras model. Nothing is published
     that does not agree, and no version is ever overwritten.
 
     Exit codes: 0 published; 1 disagreement, or writing failed; 2 usage; 3 cannot be exported; 4 a file is damaged.
@@ -130,7 +130,7 @@ def verify(
 ) -> None:
     """Prove that ONNX, a file, computes what MODEL computes; or say where they part.
 
-    MODEL is a SavedModel folder, a .keras file, or module:function returning a Keras model.
+    MODEL is a SavedModel folder, a .keras or .h5 file, or module:function returning a Keras model.
 
     Exit codes: 0 they agree; 1 they do not; 2 usage; 3 cannot be compared; 4 a file is damaged.
     """

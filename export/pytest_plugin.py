@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def parity() -> Callable[..., ParityReport]:
-    """Compare a model (Keras model as it is, `.keras` file, SavedModel or `module:function`) with an ONNX file.
+    """Compare a model with an ONNX file: a Keras model as it is, or as `livedigit verify` takes it.
 
     Fails the test with the verdict, gate by gate, where they disagree; returns the report where they agree.
     Takes `data`, a folder of images or an .npz of tensors, and `batches`, a tuple of batch sizes.

@@ -1,4 +1,4 @@
-"""What a user may call a model: a SavedModel, a `.keras` file, or a function that returns a Keras model."""
+"""What a user may call a model: a SavedModel, a `.keras` or `.h5` file, or a function that returns a Keras model."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def open_source(text: str, work: Path, signature: str | None = None) -> Source:
     module, colon, function = text.partition(":")
     if colon and module and function:
         return trace_keras_model(text, call_builder(module, function), work)
-    raise UsageError(f"{text}: no such SavedModel folder or .keras file, nor of the form module:function")
+    raise UsageError(f"{text}: no such SavedModel folder, .keras or .h5 file, nor of the form module:function")
 
 
 def trace_keras_model(text: str, model: keras.Model, work: Path) -> Source:
@@ -237,17 +237,21 @@ def digest_arrays(arrays: list[Any]) -> str:
 
 
 def load_keras_file(path: Path) -> keras.Model:
-    """Load a `.keras` file; code inside it is not run. Raises `ArtifactError` or `CannotExport`."""
+    """Load a `.keras` file, or a whole model in an `.h5` file; code inside is not run.
+
+    Raises `ArtifactError` or `CannotExport`.
+    """
     import_tensorflow()
+    import h5py  # type: ignore[import-untyped]
     import keras
 
-    if not zipfile.is_zipfile(path):
-        raise ArtifactError(f"{path}: damaged, or no .keras file")
+    if not zipfile.is_zipfile(path) and not h5py.is_hdf5(path):
+        raise ArtifactError(f"{path}: damaged, or no .keras or .h5 file")
     try:
         with silent_stderr():
             return keras.saving.load_model(path, compile=False)
     except (OSError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise ArtifactError(f"{path}: damaged, or no .keras file: {one_line(error)}") from error
+        raise ArtifactError(f"{path}: damaged, or no .keras or .h5 file: {one_line(error)}") from error
     except (TypeError, ValueError) as error:
         remedy = "give a module:function that builds the model and loads its weights"
         raise CannotExport(f"{path}: Keras cannot rebuild it ({one_line(error)}); {remedy}") from error

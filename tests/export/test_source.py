@@ -125,6 +125,23 @@ def test_a_keras_file_cut_short(digits: Any, tmp_path: Path) -> None:
     refused(lambda: open_source(str(tmp_path / "m.keras"), tmp_path), ArtifactError, "damaged")
 
 
+def test_a_whole_model_in_hdf5(digits: Any, tmp_path: Path) -> None:
+    digits.model.save(tmp_path / "m.h5")
+    source = open_source(str(tmp_path / "m.h5"), tmp_path)
+    assert weights_sha256(source) == weights_sha256(digits.source)
+
+
+def test_hdf5_that_holds_weights_alone_or_code_or_is_cut_short(digits: Any, keras: Any, tmp_path: Path) -> None:
+    digits.model.save_weights(tmp_path / "m.weights.h5")
+    refused(lambda: open_source(str(tmp_path / "m.weights.h5"), tmp_path), CannotExport, "module:function")
+    layers = keras.layers
+    network = [layers.Input((4, 4, 1)), layers.Lambda(lambda x: x + x), layers.Flatten(), layers.Dense(2)]
+    keras.Sequential(network).save(tmp_path / "code.h5")
+    refused(lambda: open_source(str(tmp_path / "code.h5"), tmp_path), CannotExport, "module:function")
+    (tmp_path / "cut.h5").write_bytes((tmp_path / "m.weights.h5").read_bytes()[:5000])
+    refused(lambda: open_source(str(tmp_path / "cut.h5"), tmp_path), ArtifactError, "damaged")
+
+
 def test_a_keras_file_with_a_bit_flipped(digits: Any, tmp_path: Path) -> None:
     data = bytearray(digits.keras_file.read_bytes())
     data[len(data) // 2] ^= 1
