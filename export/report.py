@@ -84,7 +84,10 @@ def refuse_to_overwrite(folder: Path | None, files: Sequence[Path], compared: Se
     inputs = {path.resolve() for path in compared}
     for path in (*reproduction, *files):
         if path.resolve() in inputs:
-            raise UsageError(f"{path}: a report would overwrite a file that is compared: choose another place")
+            remedy = "choose another place"
+            if path in reproduction and is_reproduction(path.parent / README):
+                remedy = f"leave --report out to repeat it, or name another folder, as {path.parent / 'again'}"
+            raise UsageError(f"{path}: a report would overwrite a file that is compared: {remedy}")
     readme = folder / README if folder is not None else None
     if readme is not None and readme.is_file() and not is_reproduction(readme):
         raise UsageError(f"{readme}: is none of ours, and a report may overwrite it: choose another folder")

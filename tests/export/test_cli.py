@@ -219,6 +219,19 @@ def test_a_reproduction_reproduces(digits: Any, scaled: Path, tmp_path: Path) ->
     assert any(not each["passed"] and each["input_set"] == "worst.npz" for each in results)
 
 
+def test_a_reproduction_repeated_into_its_own_folder_is_told_where_to(digits: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    folder.mkdir()
+    (folder / "README.md").write_text("# Reproduction")
+    (folder / "model.onnx").write_text("")
+    (folder / "worst.npz").write_text("")
+    compared = (folder / "model.onnx", "--data", folder / "worst.npz")
+    result = run("verify", digits.keras_file, *compared, "--report", folder)
+    assert exit_code(result) == 2
+    assert str(folder / "again") in message(result)
+    assert sorted(file.name for file in folder.iterdir()) == ["README.md", "model.onnx", "worst.npz"]
+
+
 def test_a_report_of_agreement_leaves_no_reproduction_of_an_earlier_one(
     digits: Any, published: Path, scaled: Path, tmp_path: Path
 ) -> None:
