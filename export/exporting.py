@@ -28,6 +28,7 @@ from export.inputs import (
     read_drawings,
     read_labelled,
 )
+from export.localize import localize, name_culprit, worst_images
 from export.parity import PARITY_FILE, ParityReport
 from export.publish import check_destination, check_version, publish
 from export.runtimes import OnnxRuntime
@@ -149,9 +150,11 @@ def build_artifact(order: ExportOrder, source: Source, progress: Progress) -> Ar
     facts = gather_facts(order, source, plain.model)
     converted = with_properties(plain.model, properties(facts))
     contest = prepare_contest(source, converted.model, converted.data, converted.model)
-    report = compare(contest, choose_inputs(contest, facts.preprocessing), progress=progress)
+    input_sets = choose_inputs(contest, facts.preprocessing)
+    report = compare(contest, input_sets, progress=progress)
     if report.verdict != "agree":
-        raise Disagreement(f"{order.model}: {report.summary} Nothing was published")
+        culprit = localize(report, contest, converted.model, worst_images(report, input_sets), progress)
+        raise Disagreement(f"{order.model}: {name_culprit(report, culprit).summary} Nothing was published")
     variant = make_variant(order.variant, order.data, converted, progress) if order.variant and order.data else None
     published = with_properties(variant.converted.model, properties(facts)) if variant else converted
     return Artifact(order.published_name, contest, published, facts, report, variant)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from export.compare import Contest, Progress
 from export.evaluator import evaluating, make_evaluator
-from export.parity import SMALLEST_SCALE
+from export.inputs import InputSet
+from export.parity import SMALLEST_SCALE, ParityReport, summarize, worst
 from export.precision import rebuild
 from export.quiet import import_tensorflow, silent_stderr
 from export.runtimes import Images, in_double
@@ -44,6 +47,40 @@ class Culprit(NamedTuple):
             return f"layer `{self.layer}`, for which the graph has no tensor"
         off = f"{self.error:.1e} off" if np.isfinite(self.error) else "infinity or not-a-number"
         return f"layer `{self.layer}`, the graph's `{self.tensor}` ({off})"
+
+
+def worst_images(report: ParityReport, input_sets: list[InputSet]) -> Images:
+    """Pick the image that went furthest past a limit, and its neighbours."""
+    by_name = {inputs.name: inputs.images for inputs in input_sets}
+    failed = [result for result in report.results if not result.passed and result.input_set in by_name]
+    result = next(
+        (found for gate in ("meaning", "probabilities", "rounding", "decision") if (found := worst(failed, gate))), None
+    )
+    if result is None:
+        return input_sets[0].images
+    images = by_name[result.input_set]
+    return np.roll(images, -(result.worst_row % len(images)), axis=0)
+
+
+def localize(
+    report: ParityReport, contest: Contest, graph: onnx.ModelProto, images: Images, progress: Progress
+) -> Culprit | None:
+    """Find the first layer that differs; None where the graph does not, or Keras cannot show its layers."""
+    model = contest.source.keras_model
+    if all(result.passed for result in report.results if result.gate == "meaning"):
+        return None
+    if model is None or not contest.twin.shows_layers:
+        return None
+    progress("looking for the first layer that differs")
+    return find_culprit(model, graph, images, contest.meaning_limit)
+
+
+def name_culprit(report: ParityReport, culprit: Culprit | None) -> ParityReport:
+    """Add the first layer that differs to a report."""
+    if culprit is None:
+        return report
+    summary = summarize(list(report.results), report.differences, str(culprit))
+    return msgspec.structs.replace(report, first_difference=str(culprit), summary=summary)
 
 
 class Match(NamedTuple):

@@ -9,9 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-import numpy as np
-
 from export.answers import probe_images
 from export.check import check_portable, read_onnx
 from export.compare import BATCHES, Contest, Progress, choose_inputs, compare, describe_environment, prepare_contest
@@ -19,8 +16,8 @@ from export.conversion import Converted, convert_source
 from export.errors import Disagreement
 from export.inputs import InputSet, image_sides, read_data
 from export.interface import Prepared, judge_answer, prepare_file
-from export.localize import Culprit, find_culprit
-from export.parity import NO_DIFFERENCES, GateResult, ParityReport, judge_faults, summarize, worst
+from export.localize import Culprit, localize, name_culprit, worst_images
+from export.parity import NO_DIFFERENCES, GateResult, ParityReport, judge_faults, summarize
 from export.pipeline_check import check_properties, judge_pipeline, read_artifact
 from export.runtimes import Images, answer_as_saved
 from export.source import Source, open_source, signature_input, trace_keras_model
@@ -86,10 +83,7 @@ def verify_model(order: VerifyOrder, progress: Progress = lambda _: None) -> Ver
             unasked = prepared._replace(result=judge_faults("interface", [str(error)]))
             return Verified(refuse_interface(source, unasked), None, None)
         images = worst_images(report, input_sets)
-        if all(result.passed for result in report.results if result.gate == "meaning"):
-            return Verified(report, prepared, images)
-        progress("looking for the first layer that differs")
-        culprit = localize(contest, prepared, images)
+        culprit = localize(report, contest, prepared.model, images, progress)
         return Verified(name_culprit(report, culprit), prepared, images, culprit)
 
 
@@ -145,32 +139,3 @@ def choose_spec(source: Source, manifest: Manifest | None, shape: tuple[int, int
     if manifest is not None:
         return manifest.preprocessing
     return DIGITS if shape == (DIGITS.frame_size, DIGITS.frame_size, 1) else None
-
-
-def worst_images(report: ParityReport, input_sets: list[InputSet]) -> Images:
-    """Pick the image that went furthest past a limit, and its neighbours."""
-    by_name = {inputs.name: inputs.images for inputs in input_sets}
-    failed = [result for result in report.results if not result.passed and result.input_set in by_name]
-    result = next(
-        (found for gate in ("meaning", "probabilities", "rounding", "decision") if (found := worst(failed, gate))), None
-    )
-    if result is None:
-        return input_sets[0].images
-    images = by_name[result.input_set]
-    return np.roll(images, -(result.worst_row % len(images)), axis=0)
-
-
-def localize(contest: Contest, prepared: Prepared, images: Images) -> Culprit | None:
-    """Find the first layer that differs; None where Keras cannot show its layers."""
-    model = contest.source.keras_model
-    if model is None or not contest.twin.shows_layers:
-        return None
-    return find_culprit(model, prepared.model, images, contest.meaning_limit)
-
-
-def name_culprit(report: ParityReport, culprit: Culprit | None) -> ParityReport:
-    """Add the first layer that differs to a report."""
-    if culprit is None:
-        return report
-    summary = summarize(list(report.results), report.differences, str(culprit))
-    return msgspec.structs.replace(report, first_difference=str(culprit), summary=summary)

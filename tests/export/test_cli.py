@@ -102,6 +102,22 @@ def test_a_dry_run_publishes_nothing(digits: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "models").exists()
 
 
+def test_a_layer_that_is_converted_wrongly_is_named(tmp_path: Path) -> None:
+    """tf2onnx takes the mean over an area for its first pixel."""
+    from export.quiet import import_tensorflow
+
+    import_tensorflow()
+    import keras
+
+    layers = keras.layers
+    network = [layers.Input((12, 12, 1)), layers.Resizing(6, 6, "area", name="shrink"), layers.Flatten()]
+    keras.Sequential([*network, layers.Dense(3, "softmax")]).save(tmp_path / "area.keras")
+    result = run("export", tmp_path / "area.keras", "--name", "area", "--out", tmp_path / "models")
+    assert exit_code(result) == 1
+    assert "first at layer `shrink`" in message(result)
+    assert not (tmp_path / "models").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
