@@ -106,6 +106,9 @@ def prepare_contest(source: Source, model: onnx.ModelProto, data: bytes, convert
     rounded = take_census(converted, model_weights(source)).rounded
     approximated = sorted({node.op_type for node in converted.graph.node} & {*APPROXIMATED, *AMPLIFYING})
     strict = not rounded and not twin.single_operators
+    meaning_limit = parity.MEANING_LIMIT if strict else parity.FOLDED_MEANING_LIMIT
+    logit_floor = find_floor(twin.runtime, noise)
+    refuse_mixed_rows(source, twin, noise, meaning_limit, logit_floor)
     return Contest(
         source=source,
         data=data,
@@ -114,11 +117,23 @@ def prepare_contest(source: Source, model: onnx.ModelProto, data: bytes, convert
         onnx=OnnxRuntime(data),
         reference=ReferenceRuntime(model),
         twin=twin,
-        meaning_limit=parity.MEANING_LIMIT if strict else parity.FOLDED_MEANING_LIMIT,
+        meaning_limit=meaning_limit,
         rounding_limit=parity.APPROXIMATED_LIMIT_EPS if approximated else parity.ROUNDING_LIMIT_EPS,
-        logit_floor=find_floor(twin.runtime, noise),
+        logit_floor=logit_floor,
         notes=explain_limits(twin, rounded, tuple(approximated)),
     )
+
+
+def refuse_mixed_rows(source: Source, twin: Twin, images: Images, limit: float, floor: float) -> None:
+    """Refuse a model that answers an image otherwise in a batch than alone. Raises `CannotExport`."""
+    together, alone = (answer_in_batches(twin.runtime, images, size).logits for size in (len(images), 1))
+    rows = finite_rows(together, alone)
+    off = float(parity.relative_errors(together[rows], alone[rows], floor).max(initial=0))
+    if off > limit:
+        raise CannotExport(
+            f"{source.name}: its answer to an image depends on the others of the batch, by {off:.0e} of the largest "
+            "logit: look for a softmax, a mean or another normalization over the batch axis"
+        )
 
 
 def find_floor(twin: Runtime, images: Images) -> float:

@@ -15,6 +15,7 @@ from export.answers import probe_images
 from export.compare import Contest, compare, prepare_contest
 from export.conversion import convert_source
 from export.errors import ArtifactError, CannotExport
+from export.exporting import ExportOrder, export_model
 from export.inputs import noise_inputs
 from export.runtimes import Answers, TensorFlowRuntime
 from export.source import open_source, trace_keras_model
@@ -98,3 +99,23 @@ def test_a_graph_that_tensorflow_itself_contradicts_is_refused(digits: Any) -> N
     rough = Rough(digits.contest.tensorflow.function)
     with pytest.raises(CannotExport, match="largest logit"):
         make_twin(digits.source, rough, probe_images((28, 28, 1)))
+
+
+@pytest.mark.parametrize("kind", ["softmax", "mean"])
+def test_a_model_that_mixes_the_rows_of_a_batch_is_refused(zoo: ModuleType, tmp_path: Path, kind: str) -> None:
+    """Compared in batches of different sizes it would differ, and no converter be at fault."""
+    layers, keras = zoo.layers, zoo.keras
+    image = layers.Input(SHAPE)
+    flat = layers.Flatten()(image)
+    if kind == "softmax":
+        answer = layers.Softmax(axis=0)(layers.Dense(3)(flat))
+    else:
+        answer = layers.Dense(3, "softmax")(flat - keras.ops.mean(flat, axis=0, keepdims=True))
+    model = keras.Model(image, answer)
+    model.save(tmp_path / "mixing.keras")
+    with pytest.raises(CannotExport, match="others of the batch"):
+        export_model(ExportOrder(model=str(tmp_path / "mixing.keras"), name="mixing", out=tmp_path / "models"))
+    source = trace_keras_model("mixing", model, tmp_path)
+    (tmp_path / "model.onnx").write_bytes(convert_source(source).data)
+    with pytest.raises(CannotExport, match="others of the batch"):
+        verify_model(VerifyOrder(model=model, onnx=tmp_path / "model.onnx"))
