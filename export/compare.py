@@ -28,7 +28,7 @@ from export.inputs import (
     read_drawings,
 )
 from export.near_ties import search_near_ties
-from export.parity import EPS, Differences, GateResult, InputSummary, NearTie, ParityReport
+from export.parity import EPS, Differences, GateResult, InputSummary, NearTie, ParityReport, Promise
 from export.runtimes import (
     Answers,
     Images,
@@ -82,6 +82,8 @@ class Contest(NamedTuple):
     """Rows whose logits are all smaller are measured against this instead."""
     notes: tuple[str, ...]
     """Why the limits are not the strictest."""
+    promise: Promise | None = None
+    """Of a published variant, which computes another function: of the gates, that of decisions alone can hold."""
 
 
 class Judgement(NamedTuple):
@@ -165,7 +167,7 @@ def choose_inputs(contest: Contest, spec: PreprocessingSpec | None) -> list[Inpu
 
     Noise at other ranges, and near-ties searched from it, where the model is steady.
     """
-    drawn = [] if spec is None else [drawn_inputs(read_drawings(), spec)]
+    drawn = drawn_sets(spec)
     noise = noise_inputs(contest.shape)
     levels = level_inputs(contest.shape)
     start = (drawn or [noise])[0].images
@@ -180,6 +182,11 @@ def choose_inputs(contest: Contest, spec: PreprocessingSpec | None) -> list[Inpu
         *(inputs for inputs in steady if len(inputs.images)),
         search_near_ties(contest.twin.runtime, start),
     ]
+
+
+def drawn_sets(spec: PreprocessingSpec | None) -> list[InputSet]:
+    """Take our drawings through a pipeline, where there is one."""
+    return [] if spec is None else [drawn_inputs(read_drawings(), spec)]
 
 
 def keep_steady(contest: Contest, inputs: InputSet) -> InputSet:
@@ -223,7 +230,11 @@ def compare(
     return ParityReport(
         schema_version=SCHEMA_VERSION,
         verdict="agree" if all(result.passed for result in results) else "disagree",
-        summary=parity.summarize(results, differences),
+        summary=(
+            parity.summarize_variant(results, differences, contest.promise)
+            if contest.promise
+            else parity.summarize(results, differences)
+        ),
         model=contest.source.name,
         onnx_sha256=hashlib.sha256(contest.data).hexdigest(),
         float64_twin=contest.twin.kind,
@@ -267,10 +278,10 @@ def judge_inputs(contest: Contest, inputs: InputSet, batches: tuple[int, ...]) -
         )
     images, truth = inputs.images[rows], choose_rows(truth, rows)
     judgements = [judge_batch(contest, inputs.name, images, truth, batch) for batch in batches]
+    meaning = [] if contest.promise else [judge_meaning(contest, inputs.name, images[:MEANING_ROWS], truth)]
     return Judgement(
         summary,
-        [judge_meaning(contest, inputs.name, images[:MEANING_ROWS], truth)]
-        + [result for judgement in judgements for result in judgement.results],
+        meaning + [result for judgement in judgements for result in judgement.results],
         [tie for judgement in judgements for tie in judgement.near_ties],
         widest([judgement.differences for judgement in judgements]),
     )
@@ -299,12 +310,16 @@ def judge_batch(contest: Contest, name: str, images: Images, truth: Answers, bat
     theirs = answer_in_batches(contest.tensorflow, images[rows], batch)
     ours = answer_in_batches(contest.onnx, images[rows], batch)
     limit, floor = contest.rounding_limit, contest.logit_floor
+    differences = measure_differences(ours, theirs, expected, floor)
+    if contest.promise:
+        bounds = np.full(len(rows), contest.promise.bound)
+        decision, near_ties = parity.judge_decision(name, batch, ours.logits, expected.logits, bounds)
+        return BatchJudgement([decision], near_ties, differences)
     rounding = parity.judge_rounding(name, batch, ours.logits, theirs.logits, expected.logits, limit, floor)
-    decision, near_ties = parity.judge_decision(name, batch, ours.logits, expected.logits, rounding.limit, floor)
+    bounds = parity.rounding_bounds(expected.logits, rounding.limit, floor)
+    decision, near_ties = parity.judge_decision(name, batch, ours.logits, expected.logits, bounds)
     probabilities = parity.judge_probabilities(name, batch, ours.probabilities, ours.logits)
-    return BatchJudgement(
-        [rounding, decision, probabilities], near_ties, measure_differences(ours, theirs, expected, floor)
-    )
+    return BatchJudgement([rounding, decision, probabilities], near_ties, differences)
 
 
 def measure_differences(ours: Answers, theirs: Answers, truth: Answers, floor: float) -> Differences:

@@ -33,7 +33,7 @@ from export.parity import PARITY_FILE, ParityReport
 from export.publish import check_destination, check_version, publish
 from export.runtimes import OnnxRuntime
 from export.source import Source, open_source, weights_sha256
-from export.variants import Variant, VariantResult, build_variant
+from export.variants import LOGIT_BOUND, Variant, VariantResult, build_variant
 from service.contract import (
     SCHEMA_VERSION,
     GoldenFile,
@@ -302,7 +302,7 @@ def variant_figures(variant: VariantResult | None) -> dict[str, float]:
         "variant_accuracy": judgement.accuracy,
         "variant_accuracy_float32": judgement.accuracy_float32,
         "variant_decisions_turned": float(judgement.turned),
-        "variant_logit_bound": judgement.bound,
+        LOGIT_BOUND: judgement.bound,
         "variant_images": float(judgement.images),
     }
 

@@ -13,7 +13,7 @@ Logits are compared, because a saturated softmax hides errors; a fourth check ti
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -84,6 +84,14 @@ class NearTie(msgspec.Struct, frozen=True, kw_only=True):
     flipped: bool
 
 
+class Promise(NamedTuple):
+    """What a variant was published with."""
+
+    kind: str
+    bound: float
+    """No label may turn whose margin, between the two largest logits, is more."""
+
+
 def row_scale(logits: Array, floor: float = SMALLEST_SCALE) -> NDArray[np.float64]:
     """Largest magnitude in each row of (N, classes), or `floor` where all of the row is smaller; (N,) float64.
 
@@ -151,12 +159,16 @@ def judge_rounding(
     return judge("rounding", input_set, batch, errors, limit, "eps", f"TensorFlow's own error is {normal:.1f} eps")
 
 
+def rounding_bounds(truth: Array, limit_eps: float, floor: float = SMALLEST_SCALE) -> NDArray[np.float64]:
+    """Take twice the error that rounding may make in each row of (N, classes); (N,) float64."""
+    return np.asarray(2 * limit_eps * EPS * row_scale(truth, floor))
+
+
 def judge_decision(
-    input_set: str, batch: int, onnx: Array, truth: Array, limit_eps: float, floor: float = SMALLEST_SCALE
+    input_set: str, batch: int, onnx: Array, truth: Array, bounds: NDArray[np.float64]
 ) -> tuple[GateResult, list[NearTie]]:
-    """Gate C: labels that differ although the margin exceeds twice the error bound; the near-ties beside them."""
-    flipped = onnx.argmax(axis=1) != truth.argmax(axis=1)
-    bounds = 2 * limit_eps * EPS * row_scale(truth, floor)
+    """Gate C: labels that differ, or are none, although the margin exceeds the row's bound; near-ties beside them."""
+    flipped = (onnx.argmax(axis=1) != truth.argmax(axis=1)) | ~np.isfinite(onnx).all(axis=1)
     gaps = margins(truth)
     near = gaps <= bounds
     counted = flipped & ~near
@@ -318,6 +330,22 @@ def summarize(results: list[GateResult], differences: Differences, first_differe
     return (
         f"They agree: both compute the same function{same}, ONNX Runtime {rounds}, and no decision turns on it; "
         "what differs is rounding, not a bug."
+    )
+
+
+def summarize_variant(results: list[GateResult], differences: Differences, promise: Promise) -> str:
+    """Answer in one sentence: is this more than the variant's own rounding?"""
+    failed = {result.gate: result for result in reversed(results) if not result.passed}
+    if failed.keys() - {"decision"}:
+        return summarize(results, differences)
+    if failed:
+        return (
+            f"Yes, a bug: labels differ although their margin exceeds {promise.bound:.2g}, the bound that the "
+            f"{promise.kind} form was published with."
+        )
+    return (
+        f"They agree as published: the rounding of {promise.kind} moves logits by up to {differences.logits:.2g}, and "
+        f"no label turns whose margin exceeds the published bound of {promise.bound:.2g}."
     )
 
 

@@ -33,6 +33,8 @@ CALIBRATION_IMAGES = 256
 EVALUATION_IMAGES = 1000
 """At least: 0.1 points are one image in a thousand."""
 ACCURACY_LOSS = 0.001
+LOGIT_BOUND = "variant_logit_bound"
+"""The manifest's figure: decisions of float32 by a larger margin stay as they are."""
 BATCH = 64
 QUANTIZED_OPERATORS = ["Conv", "MatMul", "Gemm"]
 """Where the weights are; the rest gains nothing and rounds the logits."""

@@ -11,16 +11,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from export.answers import probe_images
 from export.check import check_portable, read_onnx
-from export.compare import BATCHES, Contest, Progress, choose_inputs, compare, describe_environment, prepare_contest
+from export.compare import (
+    BATCHES,
+    Contest,
+    Progress,
+    choose_inputs,
+    compare,
+    describe_environment,
+    drawn_sets,
+    prepare_contest,
+)
 from export.conversion import Converted, convert_source
-from export.errors import Disagreement
+from export.errors import Disagreement, UsageError
 from export.inputs import InputSet, image_sides, read_data
 from export.interface import Prepared, judge_answer, prepare_file
 from export.localize import Culprit, localize, name_culprit, worst_images
-from export.parity import NO_DIFFERENCES, GateResult, ParityReport, judge_faults, summarize
+from export.parity import NO_DIFFERENCES, GateResult, ParityReport, Promise, judge_faults, summarize
 from export.pipeline_check import check_properties, judge_pipeline, read_artifact
 from export.runtimes import Images, answer_as_saved
-from export.source import Source, open_source, signature_input, trace_keras_model
+from export.source import Source, open_source, signature_input, trace_keras_model, weights_sha256
+from export.variants import LOGIT_BOUND
 from service.contract import SCHEMA_VERSION, Manifest, PreprocessingSpec
 from service.preprocessing import DIGITS
 
@@ -68,7 +78,10 @@ def verify_model(order: VerifyOrder, progress: Progress = lambda _: None) -> Ver
         prepared = prepare_file(given, order.onnx.read_bytes(), converted.model, signature_input(source))
         if not prepared.runnable:
             return Verified(refuse_interface(source, prepared), None, None)
-        contest = prepare_contest(source, prepared.model, prepared.data, converted.model)
+        promise = find_promise(source, manifest)
+        # A variant is another function in float64 too, and ONNX's evaluator lacks the operators of int8 at opset 18.
+        judged = converted.model if promise else prepared.model
+        contest = prepare_contest(source, judged, prepared.data, converted.model)._replace(promise=promise)
         probes = probe_images(contest.shape)
         answer_probes = partial(answer_as_saved, source.saved_model, source.signature, probes)
         earlier = [
@@ -119,17 +132,37 @@ def judge_published(folder: Path, manifest: Manifest | None, contest: Contest) -
     """Check the labels and the pipeline of a published artifact; nothing for a lone file."""
     if manifest is None:
         return []
-    result = judge_pipeline(folder, manifest, contest.source.run, contest.tensorflow)
+    answering = contest.onnx if contest.promise else contest.tensorflow
+    result = judge_pipeline(folder, manifest, contest.source.run, answering)
     return [result] if result else []
 
 
 def gather_inputs(
     order: VerifyOrder, contest: Contest, converted: Converted, manifest: Manifest | None
 ) -> list[InputSet]:
-    """Gather the images to compare on; the user's own come first."""
+    """Gather the images to compare on; the user's own come first. Raises `UsageError`.
+
+    A variant is made for typical images alone: past the range of its calibration int8 clips, and fp16 overflows.
+    """
     spec = choose_spec(contest.source, manifest, contest.shape)
     given = [read_data(order.data, image_sides(converted.model), spec)] if order.data else []
-    return [*given, *choose_inputs(contest, spec)]
+    if not contest.promise:
+        return [*given, *choose_inputs(contest, spec)]
+    typical = [*given, *drawn_sets(spec)]
+    if not typical:
+        raise UsageError(
+            f"{order.onnx}: the {contest.promise.kind} form of a model that takes tensors is compared on such images "
+            "as it was calibrated for: give them with --data"
+        )
+    return typical
+
+
+def find_promise(source: Source, manifest: Manifest | None) -> Promise | None:
+    """Read what a variant of these very weights was published with; None for float32, and where nothing is promised."""
+    if manifest is None or manifest.variant is None or manifest.weights_sha256 != weights_sha256(source):
+        return None
+    bound = manifest.parity.figures.get(LOGIT_BOUND)
+    return None if bound is None else Promise(manifest.variant.kind, bound)
 
 
 def choose_spec(source: Source, manifest: Manifest | None, shape: tuple[int, int, int]) -> PreprocessingSpec | None:

@@ -19,7 +19,7 @@ def test_equal_logits_pass_every_gate() -> None:
     results = [
         parity.judge_meaning("set", 1, LOGITS, LOGITS),
         parity.judge_rounding("set", 1, single, single, LOGITS),
-        parity.judge_decision("set", 1, single, LOGITS, 64)[0],
+        parity.judge_decision("set", 1, single, LOGITS, parity.rounding_bounds(LOGITS, 64))[0],
         parity.judge_probabilities("set", 1, parity.softmax(LOGITS).astype(np.float32), single),
     ]
     assert all(result.passed for result in results)
@@ -49,7 +49,7 @@ def test_no_rounding_of_tensorflow_s_excuses_another_function() -> None:
 
 def test_a_label_turned_at_a_wide_margin_fails() -> None:
     turned = LOGITS[:, ::-1]
-    result, ties = parity.judge_decision("set", 1, turned, LOGITS, 64)
+    result, ties = parity.judge_decision("set", 1, turned, LOGITS, parity.rounding_bounds(LOGITS, 64))
     assert not result.passed
     assert result.measured == 1
     assert ties == []
@@ -57,7 +57,8 @@ def test_a_label_turned_at_a_wide_margin_fails() -> None:
 
 def test_a_label_turned_in_a_near_tie_is_listed_not_counted() -> None:
     truth = np.array([[1.0, 1.0 + EPS, 0.0]])
-    result, ties = parity.judge_decision("set", 7, np.array([[1.0 + EPS, 1.0, 0.0]]), truth, 64)
+    bounds = parity.rounding_bounds(truth, 64)
+    result, ties = parity.judge_decision("set", 7, np.array([[1.0 + EPS, 1.0, 0.0]]), truth, bounds)
     assert result.passed
     assert [(tie.row, tie.batch, tie.flipped) for tie in ties] == [(0, 7, True)]
 
@@ -120,7 +121,7 @@ def test_a_masked_label_does_not_hide_the_others() -> None:
     other = masked[:, [1, 0, 2, 3]]
     assert not parity.judge_meaning("set", 1, other, masked, parity.FOLDED_MEANING_LIMIT).passed
     assert not parity.judge_rounding("set", 1, other, masked, masked).passed
-    assert not parity.judge_decision("set", 1, other, masked, 64)[0].passed
+    assert not parity.judge_decision("set", 1, other, masked, parity.rounding_bounds(masked, 64))[0].passed
 
 
 def test_a_masked_label_s_own_rounding_is_relative_to_the_mask() -> None:

@@ -7,14 +7,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from export.compare import compare
 from export.errors import Disagreement, UsageError
-from export.inputs import LabelledImages, read_labelled
-from export.variants import CALIBRATION_IMAGES, EVALUATION_IMAGES, MAKERS, build_variant, judge_variant
+from export.inputs import LabelledImages, noise_inputs, read_labelled
+from export.parity import Promise
+from export.pipeline_check import read_artifact
+from export.runtimes import Answers
+from export.variants import CALIBRATION_IMAGES, EVALUATION_IMAGES, LOGIT_BOUND, MAKERS, build_variant, judge_variant
+from export.verifying import find_promise
 from service.cli import livedigit
+from service.contract import ParityFigures, VariantRecord
 
 onnx = pytest.importorskip("onnx")
 
@@ -84,6 +91,35 @@ def test_a_variant_that_decides_otherwise_is_refused(digits: Any, monkeypatch: p
         build_variant("int8", digits.converted, LabelledImages(images, labels))
 
 
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("bound", "verdict"), [(1e6, "agree"), (0.0, "disagree")])
+def test_a_variant_is_held_to_the_bound_that_it_was_published_with(digits: Any, bound: float, verdict: str) -> None:
+    """One that answers with the next label's logits."""
+
+    class Turned:
+        def answer(self, images: np.ndarray) -> Answers:
+            logits, probabilities = digits.contest.onnx.answer(images)
+            return Answers(np.roll(logits, 1, axis=1), np.roll(probabilities, 1, axis=1))
+
+    contest = digits.contest._replace(onnx=Turned(), promise=Promise("int8", bound))
+    report = compare(contest, [noise_inputs(SHAPE, 4)], (1, 2))
+    assert report.verdict == verdict
+    assert f"{bound:.2g}" in report.summary
+    assert {result.gate for result in report.results} == {"decision"}
+
+
+@pytest.mark.tensorflow
+def test_nothing_is_promised_of_other_weights_or_in_float32(digits: Any, published: Path) -> None:
+    manifest = read_artifact(published / "model.onnx")
+    assert manifest is not None
+    assert find_promise(digits.source, manifest) is None
+    figures = ParityFigures(verdict="agree", report="", figures={LOGIT_BOUND: 0.1})
+    record = VariantRecord(kind="fp16", calibration_sha256="0" * 64)
+    small = msgspec.structs.replace(manifest, variant=record, parity=figures)
+    assert find_promise(digits.source, small) == Promise("fp16", 0.1)
+    assert find_promise(digits.source, msgspec.structs.replace(small, weights_sha256="0" * 64)) is None
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
@@ -135,3 +171,6 @@ def test_variants_of_the_committed_model_are_published_and_served(
     assert manifest["model"]["size_bytes"] < largest
     assert manifest["parity"]["figures"]["variant_accuracy"] > 0.99
     assert load_classifier(folder).manifest.name == f"digits-{kind}"
+    verified = CliRunner().invoke(livedigit, ["verify", str(model), str(folder / "model.onnx"), "--batch", "1,7"])
+    assert verified.exit_code == 0, verified.output
+    assert verified.stdout.startswith(f"They agree as published: the rounding of {kind}")
