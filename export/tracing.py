@@ -29,19 +29,28 @@ def write_saved_model(model: keras.Model, folder: Path, signature: str) -> None:
     import keras
 
     specification = tf.TensorSpec(input_shape(model), tf.float32, name=IMAGE)
-    outputs = getattr(model, "outputs", None) or [None]
-    if len(outputs) != 1:
-        raise CannotExport(f"the model `{model.name}` has {len(outputs)} outputs; expected one, a score per label")
     archive = keras.export.ExportArchive()
     archive.track(model)
     try:
         with silent_stderr(), without_xla(tf):
             archive.add_endpoint(
-                signature, lambda image: {"output": model(image, training=False)}, input_signature=[specification]
+                signature, lambda image: {"output": only_output(model, image)}, input_signature=[specification]
             )
             archive.write_out(str(folder), verbose=False)
+    except CannotExport:
+        raise
     except Exception as error:  # a user's layer may raise anything
         raise CannotExport(f"the model `{model.name}` cannot be traced: {one_line(error)}") from error
+
+
+def only_output(model: keras.Model, image: Any) -> Any:
+    """Answer images with the one tensor that a model returns, maybe in a list or dictionary. Raises `CannotExport`."""
+    import keras
+
+    outputs = keras.tree.flatten(model(image, training=False))
+    if len(outputs) != 1:
+        raise CannotExport(f"the model `{model.name}` has {len(outputs)} outputs; expected one, a score per label")
+    return outputs[0]
 
 
 def input_shape(model: keras.Model) -> tuple[int | None, ...]:

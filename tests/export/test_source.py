@@ -13,11 +13,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from export.answers import probe_images
 from export.card import write_card
 from export.conversion import convert_source
 from export.errors import ArtifactError, CannotExport, LiveDigitError, UsageError
 from export.parity import ParityReport
+from export.runtimes import load_tensorflow
 from export.source import Source, digest_arrays, open_source, read_evaluation, weights_sha256
+from export.twin import make_twin
 from service.contract import Manifest, TrainingRun
 
 pytestmark = [
@@ -184,6 +187,19 @@ def test_two_outputs(keras: Any, tmp_path: Path) -> None:
     flat = keras.layers.Flatten()(image)
     keras.Model(image, [keras.layers.Dense(2)(flat), keras.layers.Dense(3)(flat)]).save(tmp_path / "m.keras")
     refused(lambda: open_source(str(tmp_path / "m.keras"), tmp_path), CannotExport, "output")
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_outputs_in_a_dictionary(keras: Any, tmp_path: Path, outputs: int) -> None:
+    image = keras.layers.Input((4, 4, 1))
+    flat = keras.layers.Flatten()(image)
+    model = keras.Model(image, {f"head_{number}": keras.layers.Dense(2)(flat) for number in range(outputs)})
+    model.save(tmp_path / "m.keras")
+    if outputs > 1:
+        return refused(lambda: open_source(str(tmp_path / "m.keras"), tmp_path), CannotExport, "2 outputs")
+    source = open_source(str(tmp_path / "m.keras"), tmp_path)
+    assert make_twin(source, load_tensorflow(source.saved_model, source.signature), probe_images((4, 4, 1))).note == ""
+    return None
 
 
 def test_five_channels(keras: Any, tmp_path: Path) -> None:
