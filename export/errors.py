@@ -25,6 +25,10 @@ __all__ = [
 ]
 
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
+KERAS_CONTEXT = re.compile(r".*\bException encountered(?:: | when calling [^\n]*\n)", re.DOTALL)
+"""What Keras writes before the cause of an error."""
+KERAS_DETAILS = re.compile(r"( Full object config:|\nArguments received by ).*", re.DOTALL)
+"""What it writes behind."""
 
 
 class CannotExport(LiveDigitError):
@@ -43,7 +47,8 @@ class PublishFailed(LiveDigitError):
 
 def one_line(error: BaseException) -> str:
     """Shorten another library's error to the line that says what happened; TensorFlow puts it last, after its trace."""
-    lines = [line.strip() for line in COLOR.sub("", str(error)).splitlines() if line.strip()]
+    cause = KERAS_DETAILS.sub("", KERAS_CONTEXT.sub("", COLOR.sub("", str(error)), count=1))
+    lines = [line.strip() for line in cause.splitlines() if line.strip()]
     if not lines:
         return type(error).__name__
     return lines[-1] if lines[0].endswith(":") else lines[0]

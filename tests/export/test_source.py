@@ -202,6 +202,21 @@ def test_outputs_in_a_dictionary(keras: Any, tmp_path: Path, outputs: int) -> No
     return None
 
 
+def test_the_cause_of_keras_s_errors_is_told(keras: Any, tmp_path: Path) -> None:
+    """Keras writes it after the layer that met it, or after the whole configuration."""
+    layers = keras.layers
+
+    class Foreign(layers.Layer):
+        def call(self, inputs: Any) -> Any:
+            return inputs
+
+    keras.Sequential([layers.Input((4, 4, 1)), Foreign(), layers.Flatten(), layers.Dense(2)]).save(tmp_path / "m.keras")
+    refused(lambda: open_source(str(tmp_path / "m.keras"), tmp_path), CannotExport, "locate class 'Foreign'")
+    cropping = [layers.Input((4, 4, 1)), layers.RandomCrop(2, 2), layers.Flatten(), layers.Dense(2)]
+    keras.Sequential(cropping).save(tmp_path / "crop.keras")
+    refused(lambda: open_source(str(tmp_path / "crop.keras"), tmp_path), CannotExport, "axis -1")
+
+
 def test_five_channels(keras: Any, tmp_path: Path) -> None:
     layers = keras.layers
     keras.Sequential([layers.Input((4, 4, 5)), layers.Flatten(), layers.Dense(2)]).save(tmp_path / "m.keras")
