@@ -146,8 +146,8 @@ def verify(
     order = VerifyOrder(model=model, onnx=onnx, data=data, batches=read_batches(batches), signature=signature)
     with show_progress() as progress:
         verified = verify_model(order, progress)
-    write_reports(verified, folder, junit, markdown)
     click.echo(encode_report(verified.report) if as_json else describe_report(verified.report))
+    write_reports(verified, folder, junit, markdown)
     context.exit(0 if verified.report.verdict == "agree" else 1)
 
 

@@ -64,18 +64,21 @@ def describe_gate(results: list[GateResult]) -> str:
 
 def write_reports(verified: Verified, folder: Path | None, junit: Path | None, markdown: Path | None) -> None:
     """Write the reports that were asked for. Raises `UsageError` where a place cannot be written."""
+    place = folder
     try:
         if folder is not None:
             write_folder(folder, verified)
         if junit is not None:
+            place = junit
             junit.parent.mkdir(parents=True, exist_ok=True)
             junit.write_bytes(to_junit(verified.report))
         if markdown is not None:
+            place = markdown
             markdown.parent.mkdir(parents=True, exist_ok=True)
             with markdown.open("a", encoding="utf-8") as file:
                 file.write(to_markdown(verified.report))
     except OSError as error:
-        raise UsageError(f"{error.filename}: the report cannot be written: {error.strerror}") from error
+        raise UsageError(f"{error.filename or place}: the report cannot be written: {error.strerror}") from error
 
 
 def refuse_to_overwrite(folder: Path | None, files: Sequence[Path], compared: Sequence[Path]) -> None:

@@ -184,6 +184,14 @@ def test_verify_agrees_and_writes_its_reports(digits: Any, published: Path, tmp_
     assert "They agree" in markdown.read_text()
 
 
+def test_the_verdict_is_told_where_its_report_cannot_be_written(digits: Any, published: Path) -> None:
+    """Writing to a full disk raises an error that names no file."""
+    result = run("verify", digits.keras_file, published / "model.onnx", "--batch", "1", "--junit", "/dev/full")
+    assert exit_code(result) == 2
+    assert message(result).startswith("/dev/full: ")
+    assert result.stdout.startswith("They agree")
+
+
 def test_verify_says_where_two_models_part(digits: Any, scaled: Path, tmp_path: Path) -> None:
     folder, junit = tmp_path / "report", tmp_path / "junit.xml"
     result = run("verify", digits.keras_file, scaled, "--batch", "2", "--report", folder, "--junit", junit)
