@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from export.errors import CannotExport, UsageError, one_line
+from export.errors import ArtifactError, CannotExport, UsageError, one_line
 from export.quiet import import_tensorflow, silent_stderr
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ NAMED_AT_MOST = 5
 def convert_saved_model(folder: Path, signature: str, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
     """Convert one signature of a SavedModel; its inputs and outputs keep the signature's names.
 
-    Raises `CannotExport` with the operator or layer named.
+    Raises `CannotExport` with the operator or layer named, or `ArtifactError` where the SavedModel is damaged.
     """
     if opset not in OPSETS:
         raise UsageError(f"opset {opset} cannot be written; choose {OPSETS.start} to {OPSETS.stop - 1}")
@@ -46,18 +46,10 @@ def convert_saved_model(folder: Path, signature: str, opset: int = DEFAULT_OPSET
 
 def run_tf2onnx(folder: Path, signature: str, opset: int) -> onnx.ModelProto:
     """Call tf2onnx below its public functions, which hard-code `continue_on_error`."""
-    from tf2onnx import convert, tf_loader
+    from tf2onnx import convert
 
     try:
-        graph_def, inputs, outputs, tables, names = tf_loader.from_saved_model(
-            str(folder),
-            None,
-            None,
-            tag="serve",
-            signatures=[signature],
-            return_initialized_tables=True,
-            return_tensors_to_rename=True,
-        )
+        graph_def, inputs, outputs, tables, names = load_graph(folder, signature)
         model, _ = convert._convert_common(
             graph_def,
             name="model",
@@ -68,9 +60,32 @@ def run_tf2onnx(folder: Path, signature: str, opset: int) -> onnx.ModelProto:
             tensors_to_rename=names,
             initialized_tables=tables,
         )
+    except ArtifactError:
+        raise
     except Exception as error:  # tf2onnx raises whatever its handlers met
         raise CannotExport(f"the conversion failed: {one_line(error)}") from error
     return cast("onnx.ModelProto", model)
+
+
+def load_graph(folder: Path, signature: str) -> tuple[Any, ...]:
+    """Load and freeze a signature, as tf2onnx likes it. Raises `ArtifactError`, and what else TensorFlow raises."""
+    from tf2onnx import tf_loader
+
+    try:
+        return cast(
+            "tuple[Any, ...]",
+            tf_loader.from_saved_model(
+                str(folder),
+                None,
+                None,
+                tag="serve",
+                signatures=[signature],
+                return_initialized_tables=True,
+                return_tensors_to_rename=True,
+            ),
+        )
+    except (OSError, IndexError) as error:  # for variables that are gone, and for those that are cut short
+        raise ArtifactError(f"{folder}: damaged or incomplete: {one_line(error)}: save the model again") from error
 
 
 def spell_out_erfc(model: onnx.ModelProto) -> None:

@@ -123,6 +123,17 @@ def test_a_saved_model_cut_short(tf: Any, tmp_path: Path) -> None:
     refused(lambda: open_source(str(folder), tmp_path), LiveDigitError)
 
 
+@pytest.mark.parametrize("size", [None, 10])
+def test_a_saved_model_whose_variables_are_gone_or_cut_short(digits: Any, tmp_path: Path, size: int | None) -> None:
+    folder = shutil.copytree(digits.source.saved_model, tmp_path / "m")
+    if size is None:
+        shutil.rmtree(folder / "variables")
+    else:
+        (values,) = (folder / "variables").glob("*.data-*")
+        values.write_bytes(values.read_bytes()[:size])
+    refused(lambda: open_source(str(folder), tmp_path), ArtifactError, str(folder), "damaged")
+
+
 def test_a_keras_file_cut_short(digits: Any, tmp_path: Path) -> None:
     (tmp_path / "m.keras").write_bytes(digits.keras_file.read_bytes()[:5000])
     refused(lambda: open_source(str(tmp_path / "m.keras"), tmp_path), ArtifactError, "damaged")
