@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from export.parity import ParityReport
 
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+BATCH_SIZE = re.compile(r"[1-9][0-9]{0,2}")
 Progress = Callable[[str], None]
 
 
@@ -178,8 +179,8 @@ def check_golden(context: click.Context, folder: Path) -> int:
 def read_batches(text: str) -> tuple[int, ...]:
     """Read batch sizes separated by commas. Raises `UsageError`."""
     sizes = [part.strip() for part in text.split(",")]
-    if not all(size.isdecimal() and int(size) > 0 for size in sizes):
-        raise UsageError(f"--batch {text!r}: expected positive numbers separated by commas")
+    if not all(BATCH_SIZE.fullmatch(size) for size in sizes):
+        raise UsageError(f"--batch {text!r}: expected numbers from 1 to 999 separated by commas")
     return tuple(map(int, sizes))
 
 

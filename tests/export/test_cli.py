@@ -163,6 +163,13 @@ def test_preprocessing_that_does_not_fit_the_model(normalized: Any, tmp_path: Pa
     assert "(28, 28, 1)" in message(result)
 
 
+@pytest.mark.parametrize("batches", ["", "1,x", "0", "99999999", "9" * 5000, "²"])
+def test_batch_sizes_that_cannot_be_compared_at(batches: str) -> None:
+    result = run("verify", "any.keras", "any.onnx", "--batch", batches)
+    assert exit_code(result) == 2
+    assert "expected numbers from 1 to 999" in message(result)
+
+
 def test_verify_agrees_and_writes_its_reports(digits: Any, published: Path, tmp_path: Path) -> None:
     junit, markdown = tmp_path / "reports" / "junit.xml", tmp_path / "reports" / "summary.md"
     result = run(
