@@ -74,16 +74,20 @@ export class Drawing {
     this.#future = [];
   }
 
+  /** Was there anything to undo? */
   undo() {
-    if (!this.canUndo) return;
+    if (!this.canUndo) return false;
     this.#future.push(this.#present);
     this.#present = this.#past.pop();
+    return true;
   }
 
+  /** Was there anything to redo? */
   redo() {
-    if (!this.canRedo) return;
+    if (!this.canRedo) return false;
     this.#past.push(this.#present);
     this.#present = this.#future.pop();
+    return true;
   }
 }
 

@@ -159,15 +159,11 @@ function clear() {
 }
 
 function undo() {
-  if (!drawing.canUndo && !pad.isDrawing) return;
-  drawing.undo();
-  refresh();
+  if (drawing.undo() || pad.isDrawing) refresh();
 }
 
 function redo() {
-  if (!drawing.canRedo) return;
-  drawing.redo();
-  refresh();
+  if (drawing.redo()) refresh();
 }
 
 async function openSample() {
