@@ -104,11 +104,15 @@ class PageUnderTest:
         """Let time go on in a page whose clock stands still."""
         self.tab.clock.run_for(milliseconds)
 
-    def hold_predictions(self) -> list[Any]:
-        """Leave every further request for a digit unanswered, in the list, until a test answers it."""
+    def hold(self, address: str) -> list[Any]:
+        """Leave every further request for an address unanswered, in the list, until a test answers it."""
         held: list[Any] = []
-        self.tab.route("**/predict", lambda route: held.append(route))
+        self.tab.route(address, lambda route: held.append(route))
         return held
+
+    def hold_predictions(self) -> list[Any]:
+        """Hold the requests for a digit."""
+        return self.hold("**/predict")
 
     def cut_off(self, *addresses: str) -> None:
         """Refuse connections to addresses, as a server that is gone does."""

@@ -124,15 +124,61 @@ def test_a_part_of_the_page_that_cannot_be_fetched_is_reported_and_comes_later(p
     page.find("#correction").wait_for()
 
 
+def need(page: Any, module: str) -> None:
+    """Do what a part of the page is needed for."""
+    if module == "picture":
+        page.find("#picture-file").set_input_files({"name": "seven.png", "mimeType": "image/png", "buffer": b"png"})
+    else:
+        page.find({"samples": "#sample", "correcting": "#correction-toggle"}[module]).click()
+
+
 @pytest.mark.parametrize("module", ["samples", "picture"])
 def test_nothing_waits_for_a_part_of_the_page_that_cannot_be_fetched(page: Any, module: str) -> None:
     page.cut_off(f"**/{module}.js")
-    if module == "samples":
-        page.find("#sample").click()
-    else:
-        page.find("#picture-file").set_input_files({"name": "seven.png", "mimeType": "image/png", "buffer": b"png"})
+    need(page, module)
     page.expect_notice("part of the page cannot be fetched")
     assert page.find("#answer").get_attribute("data-busy") is None
+
+
+@pytest.mark.parametrize(
+    ("module", "sign"),
+    [("samples", "#share:enabled"), ("picture", "text=not a picture"), ("correcting", "#correction")],
+)
+def test_a_part_of_the_page_that_does_not_come_is_given_up_and_asked_for_anew(
+    still_page: Any, module: str, sign: str
+) -> None:
+    """The browser itself would wait for minutes, and a second import with it."""
+    held = still_page.hold(f"**/{module}.js")
+    need(still_page, module)
+    still_page.wait_until(lambda: len(held) == 1)
+    still_page.pass_time(5000)
+    still_page.expect_notice("takes too long to come")
+    assert still_page.find("#answer").get_attribute("data-busy") is None
+    need(still_page, module)
+    still_page.find(sign).wait_for()
+
+
+def test_code_for_numbers_that_does_not_come_is_asked_for_again_when_the_user_says_so(still_page: Any) -> None:
+    still_page.hold("**/numbers.js")
+    still_page.write_number("1")
+    still_page.wait_for("answer.hasAttribute('data-busy')")
+    still_page.pass_time(5000)
+    still_page.expect_notice("takes too long to answer. Your drawing is kept.")
+    assert still_page.find("#answer").get_attribute("data-busy") is None
+    still_page.find("#try-again").click()
+    still_page.expect_digit("1")
+
+
+def test_code_that_is_slower_than_the_user_waits_counts_when_it_comes(still_page: Any) -> None:
+    held = still_page.hold("**/numbers.js*")
+    still_page.write_number("1")
+    still_page.wait_for("answer.hasAttribute('data-busy')")
+    still_page.pass_time(5000)
+    still_page.expect_notice("takes too long")
+    still_page.find("#try-again").click()
+    still_page.wait_until(lambda: len(held) == 2)
+    held[0].continue_()
+    still_page.expect_digit("1")
 
 
 def test_without_the_code_for_numbers_the_server_counts_as_gone(page: Any) -> None:

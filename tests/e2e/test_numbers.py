@@ -324,8 +324,7 @@ def test_a_digit_is_put_right_no_more_once_its_number_is_gone(page: Any) -> None
     answer_with(page, ANSWER)
     write_two_strokes(page)
     page.expect_digit("17")
-    held: list[Any] = []
-    page.tab.route("**/correcting.js", lambda route: held.append(route))
+    held = page.hold("**/correcting.js")
     page.find("#digits button").last.click()
     page.tab.keyboard.press("Escape")
     page.expect_blank()

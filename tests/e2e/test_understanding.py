@@ -63,8 +63,7 @@ def test_the_map_goes_with_the_answer_that_it_explains(page: Any) -> None:
 
 def test_the_map_comes_however_late_its_code_does(page: Any) -> None:
     """Every stroke forgets an answer and brings one; all of them wait for the code, and the last one counts."""
-    held: list[Any] = []
-    page.tab.route("**/understanding.js", lambda route: held.append(route))
+    held = page.hold("**/understanding.js")
     page.find("#debug-toggle").click()
     for stroke in page.drawings["four-open"]["strokes"] + [[[270, 270]], [[262, 270]], [[270, 262]]]:
         with page.tab.expect_response("**/predict?debug=true"):

@@ -6,7 +6,9 @@ const TIMEOUT_MS = 5000;
 const MAX_RETRIES = 2;
 
 let key = recall("key", "sessionStorage");
+/** By name, a promise of the module, and every import of it so far. */
 const modules = new Map();
+const imports = new Map();
 
 /** `kind` is "timeout", "network" or "http"; the last has the status and the server's own words. */
 export class ApiError extends Error {
@@ -30,16 +32,30 @@ export async function readNumber(drawing, { signal } = {}) {
 }
 
 /**
- * A module of the page that comes when it is first needed. Throws ApiError where it cannot be fetched.
+ * A module of the page that comes when it is first needed. Throws ApiError where it cannot be fetched, or not in time.
  * Those who wait for the same one go on in the order in which they asked, which browsers leave to chance.
  */
-export async function loadModule(name) {
-  if (!modules.has(name)) modules.set(name, import(`./${name}.js`));
+export function loadModule(name) {
+  if (!modules.has(name)) modules.set(name, importInTime(name));
+  return modules.get(name);
+}
+
+async function importInTime(name) {
+  const earlier = imports.get(name) ?? [];
+  // One that hangs cannot be cancelled, and another from its address would hang with it. It counts if it comes first.
+  const newest = import(`./${name}.js${earlier.length > 0 ? `?${earlier.length}` : ""}`);
+  imports.set(name, [newest, ...earlier]);
+  let timer = 0;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(reject, TIMEOUT_MS, new ApiError("timeout"));
+  });
   try {
-    return await modules.get(name);
-  } catch {
+    return await Promise.race([Promise.any(imports.get(name)), late]);
+  } catch (error) {
     modules.delete(name);
-    throw new ApiError("network");
+    throw error instanceof ApiError ? error : new ApiError("network");
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -14,7 +14,7 @@ import { imageFromDrawing } from "./render.js";
 import { Results } from "./results.js";
 import { copyLink, drawingInAddress, linkTo, showInAddress, tidyAddress } from "./share.js";
 import { Status } from "./status.js";
-import { labels, pictureProblems, text } from "./strings.js";
+import { labels, partProblems, pictureProblems, text } from "./strings.js";
 import { CANVAS_SIZE, WIDE_SIZE, isPortable } from "./strokes.js";
 import { attachTools } from "./tools.js";
 
@@ -252,7 +252,7 @@ function attempted(action) {
       await action(...given);
     } catch (error) {
       if (!(error instanceof api.ApiError)) throw error;
-      results.showProblem(text.partMissing);
+      results.showProblem(partProblems[error.kind]);
       status.note(error);
     }
   };

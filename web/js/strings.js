@@ -119,15 +119,19 @@ export const text = {
   corrections: (count) => `${plural.select(count) === "one" ? "1 drawing" : `${count} drawings`} put right so far.`,
   loaded: (count) => `Loaded: ${count}.`,
   notLoaded: (name) => `${name} is not a file of drawings, or there is no room for it.`,
-  partMissing: "This part of the page cannot be fetched. Try again when the server can be reached.",
   historyNotSaved: "This browser does not let the page keep drawings: they last until you close it.",
+};
+
+export const partProblems = {
+  network: "This part of the page cannot be fetched. Try again when the server can be reached.",
+  timeout: "This part of the page takes too long to come. Try again.",
 };
 
 export const pictureProblems = {
   "not-an-image": "This file is not a picture that your browser can read.",
   "too-large": "This file is larger than 64 MB.",
   "no-ink": "No digit can be made out in this picture.",
-  network: text.partMissing,
+  ...partProblems,
 };
 
 function digits(labels) {
