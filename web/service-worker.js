@@ -14,6 +14,7 @@ const SHELL = [
     "corrections",
     "drawing",
     "explain",
+    "focus",
     "history",
     "key-form",
     "keyboard-pen",

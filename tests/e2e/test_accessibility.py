@@ -188,6 +188,76 @@ def test_text_can_be_twice_as_large(open_page: Callable[..., Any]) -> None:
     assert page.tab.evaluate("document.documentElement.scrollWidth") == 640
 
 
+def press(page: Any, selector: str) -> None:
+    """Activate a button by keyboard alone."""
+    page.find("#pad").focus()
+    page.tab.keyboard.press("Tab")
+    page.find(selector).focus()
+    page.tab.keyboard.press("Enter")
+
+
+def test_the_focus_stays_in_the_history_that_is_cleared(page: Any) -> None:
+    get_answer(page)
+    press(page, "#clear-history")
+    expect(page.find("#history-empty")).to_be_focused()
+
+
+def test_the_focus_goes_to_the_canvas_once_another_try_has_helped(page: Any) -> None:
+    get_error(page)
+    press(page, "#try-again")
+    expect(page.find("#answer")).not_to_have_attribute("data-busy", "")
+    expect(page.find("#try-again")).to_be_focused()
+    page.tab.unroute("**/predict")
+    page.tab.keyboard.press("Enter")
+    expect(page.find("#pad")).to_be_focused()
+
+
+def test_the_focus_goes_to_the_canvas_once_the_key_is_right_and_stays_while_it_is_wrong(page: Any) -> None:
+    be_asked_for_a_key(page)
+    page.find("#key").fill("wrong")
+    with page.tab.expect_response("**/predict"):
+        page.tab.keyboard.press("Enter")
+    expect(page.find("#key")).to_be_focused()
+    page.tab.unroute("**/predict")
+    page.find("#key").fill("right")
+    page.tab.keyboard.press("Enter")
+    expect(page.find("#pad")).to_be_focused()
+
+
+@pytest.mark.parametrize(("reach", "next_to"), [(get_error, "#key"), (be_asked_for_a_key, "#try-again")])
+def test_the_focus_goes_to_what_another_error_offers(page: Any, reach: Callable[[Any], None], next_to: str) -> None:
+    reach(page)
+    page.tab.unroute("**/predict")
+    status = 401 if next_to == "#key" else 500
+    page.tab.route("**/predict", lambda route: route.fulfill(status=status, json={"detail": "no"}))
+    if reach is get_error:
+        press(page, "#try-again")
+    else:
+        page.find("#key").fill("right")
+        page.tab.keyboard.press("Enter")
+    expect(page.find(next_to)).to_be_focused()
+
+
+def test_the_focus_goes_to_a_neighbour_once_all_corrections_are_deleted(page: Any) -> None:
+    correct(page)
+    press(page, "#delete-corrections")
+    expect(page.find("#load-corrections")).to_be_focused()
+
+
+@pytest.mark.parametrize(
+    ("reach", "focused"),
+    [(correct, "#labels button >> nth=7"), (open_debug, "#rival"), (write_number, "#digits button >> nth=1")],
+)
+def test_the_focus_goes_to_the_canvas_where_a_key_takes_away_what_it_was_on(
+    page: Any, reach: Callable[[Any], None], focused: str
+) -> None:
+    reach(page)
+    page.tab.keyboard.press("Tab")
+    page.find(focused).focus()
+    page.tab.keyboard.press("Escape")
+    expect(page.find("#pad")).to_be_focused()
+
+
 def test_the_focus_goes_to_the_canvas_where_its_button_has_nothing_more_to_do(page: Any) -> None:
     page.draw("seven-plain")
     page.expect_digit("7")

@@ -12,6 +12,7 @@ import {
   loadCorrections,
   setConsent,
 } from "./corrections.js";
+import { keepFocus } from "./focus.js";
 import { text } from "./strings.js";
 import { isPortable } from "./strokes.js";
 
@@ -35,11 +36,12 @@ export class Correcting {
     find("save-corrections").addEventListener("click", () => download(fileFromCorrections()));
     find("load-corrections").addEventListener("click", () => find("corrections-file").click());
     find("corrections-file").addEventListener("change", ({ target }) => this.#load(target));
-    find("delete-corrections").addEventListener("click", () => {
-      deleteCorrections();
-      this.#labels.clear();
-      this.show(this.#target);
-    });
+    find("delete-corrections").addEventListener("click", () =>
+      keepFocus(
+        () => this.#delete(),
+        () => find("load-corrections"),
+      ),
+    );
     find("consent").addEventListener("change", ({ target }) => setConsent(target.checked));
     followConsent(() => this.#showConsent());
     followCorrections(() => this.#target && this.show(this.#target));
@@ -53,11 +55,10 @@ export class Correcting {
   show(target) {
     this.#target = target;
     const corrections = loadCorrections();
-    const current = corrections.find(({ name }) => name === target.id)?.label;
-    for (const button of this.#find("labels").children) {
-      button.disabled = !isPortable(target.strokes) || Boolean(target.picture);
-      button.ariaPressed = String(button.textContent === current);
-    }
+    keepFocus(
+      () => this.#showLabels(corrections),
+      () => this.#find("pad"),
+    );
     this.#find("correction-which").textContent = target.which ?? "";
     this.#find("corrections-count").textContent = text.corrections(corrections.length);
     this.#find("save-corrections").disabled = this.#find("delete-corrections").disabled = corrections.length === 0;
@@ -77,6 +78,21 @@ export class Correcting {
     if (this.#target) this.show(this.#target);
     this.#say(isKept ? text.corrected(labels) : text.notKept, said);
     if (hasConsent()) this.#sending = this.#sending.then(() => this.#send(corrections, labels, isKept));
+  }
+
+  #showLabels(corrections) {
+    const { id, strokes, picture } = this.#target;
+    const current = corrections.find(({ name }) => name === id)?.label;
+    for (const button of this.#find("labels").children) {
+      button.disabled = !isPortable(strokes) || Boolean(picture);
+      button.ariaPressed = String(button.textContent === current);
+    }
+  }
+
+  #delete() {
+    deleteCorrections();
+    this.#labels.clear();
+    this.show(this.#target);
   }
 
   async #send(corrections, labels, isKept) {

@@ -1,5 +1,6 @@
 /** The last 20 drawings, as compact strokes in this browser's storage, shared by its tabs. */
 
+import { keepFocus } from "./focus.js";
 import { paintDrawing } from "./render.js";
 import { CANVAS_SIZE, WIDE_SIZE, decodeStrokes, encodeStrokes } from "./strokes.js";
 import { follow, keep, recall } from "./storage.js";
@@ -19,7 +20,7 @@ export class History {
     this.#find = find;
     this.#onOpen = onOpen;
     this.#entries = load();
-    find("clear-history").addEventListener("click", () => this.#store([]));
+    find("clear-history").addEventListener("click", () => this.#clear());
     follow("history", () => {
       this.#entries = load();
       this.#render();
@@ -49,6 +50,13 @@ export class History {
     // Another tab may have written since: its drawings are kept.
     const others = (this.#isSaved ? load() : this.#entries).filter((each) => each.id !== id);
     this.#store([entry, ...others].slice(0, MAX_ENTRIES));
+  }
+
+  #clear() {
+    keepFocus(
+      () => this.#store([]),
+      () => this.#find("history-empty"),
+    );
   }
 
   #store(entries) {

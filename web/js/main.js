@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { Drawing } from "./drawing.js";
+import { keepFocus } from "./focus.js";
 import { History } from "./history.js";
 import { attachKeyForm } from "./key-form.js";
 import { attachKeyboardPen } from "./keyboard-pen.js";
@@ -66,19 +67,20 @@ async function ask(content, signal) {
   return api.readNumber(png ?? { strokes, width, height: CANVAS_SIZE }, { signal });
 }
 
-/** Bring the page in line with the drawing. */
+/** Bring the page in line with the drawing; the keyboard goes on from the canvas, not from the top of the page. */
 function refresh() {
+  keepFocus(followDrawing, () => find("pad"));
+}
+
+function followDrawing() {
   forgetPictures();
   showMode(find, drawing.content.width);
   if (drawing.isWide) panels.toggle("debug", false);
   pad.show(drawing.content);
   find("hint").classList.toggle("gone", !drawing.isBlank);
-  const focused = document.activeElement.matches(":focus-visible") ? document.activeElement : null;
   find("undo").disabled = !drawing.canUndo;
   find("redo").disabled = !drawing.canRedo;
   find("clear").disabled = drawing.isBlank;
-  // Who came by keyboard goes on from the canvas, not from the top of the page.
-  if (focused?.disabled) find("pad").focus();
   find("share").disabled = drawing.picture !== null || !isPortable(drawing.strokes);
   find("share-message").textContent = "";
   find("cleaning").hidden = drawing.picture !== cleaned || drawing.picture === null;

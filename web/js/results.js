@@ -1,5 +1,6 @@
 /** The answer on the page: digit or number, confidence, the five best, what the model saw, and what went wrong. */
 
+import { keepFocus } from "./focus.js";
 import { describeError, text } from "./strings.js";
 
 const CANDIDATES = 5;
@@ -25,16 +26,17 @@ export class Results {
   }
 
   showBlank() {
+    this.hideError();
     this.#showNothing(text.blank);
   }
 
-  /** There is a drawing, but no answer to it: an older one would mislead. */
+  /** There is a drawing, but no answer to it: an older one would mislead. Why there is none is for `showError`. */
   showUnread() {
     this.#showNothing(text.unread);
   }
 
   #showNothing(words) {
-    this.#setState("blank");
+    this.find("answer").dataset.state = "blank";
     this.find("digit").textContent = "";
     this.find("confidence").textContent = "";
     this.find("words").textContent = words;
@@ -56,7 +58,8 @@ export class Results {
   /** What was read and what else it may be, [{ value, confidence }], the best first. */
   showReadings([best, ...others], { settled }, uncertain = best.confidence < UNSURE_BELOW) {
     const words = uncertain ? doubtInWords(best, others) : certaintyInWords(best, others);
-    this.#setState(uncertain ? "unsure" : "answered");
+    this.hideError();
+    this.find("answer").dataset.state = uncertain ? "unsure" : "answered";
     this.find("digit").textContent = best.value;
     this.find("confidence").textContent = text.percent(best.confidence);
     this.find("confidence-meter").value = best.confidence;
@@ -66,7 +69,8 @@ export class Results {
 
   /** What the user says it is: the model's confidence is about something else. */
   showChosen(value) {
-    this.#setState("answered");
+    this.hideError();
+    this.find("answer").dataset.state = "answered";
     this.find("digit").textContent = value;
     this.find("confidence").textContent = text.byYou;
     this.find("confidence-meter").value = 0;
@@ -79,15 +83,22 @@ export class Results {
   }
 
   showProblem(message, { canRetry = false, needsKey = false } = {}) {
-    this.find("notice").hidden = false;
     this.find("notice-text").textContent = message;
-    this.find("try-again").hidden = !canRetry;
-    this.find("key-form").hidden = !needsKey;
+    this.#showNotice(true, { canRetry, needsKey });
     this.announce(message);
   }
 
   hideError() {
-    this.find("notice").hidden = true;
+    this.#showNotice(false);
+  }
+
+  #showNotice(isShown, { canRetry = false, needsKey = false } = {}) {
+    const change = () => {
+      this.find("notice").hidden = !isShown;
+      this.find("try-again").hidden = !canRetry;
+      this.find("key-form").hidden = !needsKey;
+    };
+    keepFocus(change, () => this.find((canRetry && "try-again") || (needsKey && "key") || "pad"));
   }
 
   hideLatency() {
@@ -104,11 +115,6 @@ export class Results {
     this.#announcement = setTimeout(() => {
       this.find("announcer").textContent = message;
     }, delay);
-  }
-
-  #setState(state) {
-    this.hideError();
-    this.find("answer").dataset.state = state;
   }
 
   #showImages({ cropped_image: cropped, final_image: final }) {

@@ -1,6 +1,7 @@
 /** What mattered to the model, as a map and in words, and why it is not another digit. */
 
 import { effectsOf, levelsFromImage, paintEffects, strongest, variantsOf } from "./explain.js";
+import { keepFocus } from "./focus.js";
 import { text } from "./strings.js";
 
 const DIGITS = 10;
@@ -22,7 +23,10 @@ export class Understanding {
   /** Explain an answer that has its final image; null forgets the one before. */
   async explain(answer) {
     this.#answer = answer;
-    this.#find("mattered").hidden = true;
+    keepFocus(
+      () => (this.#find("mattered").hidden = true),
+      () => this.#find("pad"),
+    );
     if (!answer?.final_image) return;
     const levels = await levelsFromImage(answer.final_image);
     const logits = await this.#infer(variantsOf(levels)).catch(() => null);
