@@ -41,7 +41,10 @@ def test_any_other_digit_can_be_asked_about_without_asking_the_server_again(page
     assert len(page.requests) == asked
 
 
-def test_the_map_shows_the_models_colours(page: Any) -> None:
+@pytest.mark.parametrize("forced_colors", ["none", "active"])
+def test_the_map_shows_the_models_colours(open_page: Callable[..., Any], forced_colors: str) -> None:
+    """Those that users choose for text and paper may be the picture's own."""
+    page = open_page(viewport={"width": 1120, "height": 900}, forced_colors=forced_colors)
     explained(page)
     coloured = page.tab.evaluate(
         """() => {
