@@ -221,6 +221,14 @@ def test_a_transparent_picture_with_dark_ink_is_read(page: Any) -> None:
     page.expect_digit("7")
 
 
+@pytest.mark.parametrize("size", ['width="200" height="200"', 'viewBox="0 0 200 200"'])
+def test_a_picture_made_of_lines_is_read(page: Any, size: str) -> None:
+    lines = '<path d="M50 40H150L90 170" stroke="black" stroke-width="16" fill="none"/>'
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{lines}</svg>'
+    choose(page, svg.encode(), "seven.svg", "image/svg+xml")
+    page.expect_digit("7")
+
+
 @pytest.mark.parametrize("event", ["paste", "drop"])
 def test_a_picture_can_be_pasted_and_dropped(page: Any, event: str) -> None:
     page.tab.evaluate(

@@ -36,9 +36,11 @@ export async function cleanPicture(file, width = CANVAS_SIZE) {
 async function decode(file) {
   if (file.size > MAX_FILE_BYTES) throw new PictureError("too-large");
   const options = { resizeWidth: DECODE_WIDTH, resizeQuality: "medium" };
-  const bitmap = await createImageBitmap(file, options).catch(() => {
-    throw new PictureError("not-an-image");
-  });
+  const bitmap = await sourceOf(file)
+    .then((source) => createImageBitmap(source, options))
+    .catch(() => {
+      throw new PictureError("not-an-image");
+    });
   const scale = WORK_SIZE / Math.max(bitmap.width, bitmap.height);
   const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));
   const context = createContext(width, height);
@@ -46,6 +48,16 @@ async function decode(file) {
   context.drawImage(bitmap, 0, 0, width, height);
   bitmap.close();
   return context;
+}
+
+/** A picture made of lines is drawn first: browsers decode it as an element only, and it need not have a size. */
+async function sourceOf(file) {
+  if (file.type !== "image/svg+xml") return file;
+  const image = Object.assign(new Image(), { src: URL.createObjectURL(file) });
+  await image.decode().finally(() => URL.revokeObjectURL(image.src));
+  const context = createContext(DECODE_WIDTH, Math.round((DECODE_WIDTH * image.height) / image.width));
+  context.drawImage(image, 0, 0, context.canvas.width, context.canvas.height);
+  return context.canvas;
 }
 
 /** ITU-R 601 levels; what is transparent becomes the opposite of what is not. */
