@@ -231,6 +231,30 @@ def test_an_eraser_that_touches_nothing_changes_nothing(page: Any) -> None:
     page.expect_digit("7")
 
 
+def test_a_key_that_comes_in_the_middle_of_a_stroke_loses_nothing(page: Any) -> None:
+    first, second = page.drawings["seven-crossed"]["strokes"]
+    page.draw_stroke(first)
+    one = page.ink()
+    page.draw_stroke(second, lift=False)
+    both = page.ink()
+    for key, ink in {"Control+z": one, "Control+Shift+z": both, "Escape": 0, "Control+y": 0}.items():
+        page.tab.keyboard.press(key)
+        assert page.ink() == ink, key
+    page.tab.mouse.up()
+    page.tab.keyboard.press("Control+z")
+    assert page.ink() == both
+    page.tab.keyboard.press("Control+z")
+    page.draw_stroke([[20, 20], [30, 30]], lift=False)
+    page.tab.keyboard.press("Control+Shift+z")
+    assert page.ink() > one
+    page.tab.mouse.up()
+    page.tab.keyboard.press("Escape")
+    page.draw_stroke(first, lift=False)
+    page.tab.keyboard.press("Escape")
+    page.tab.keyboard.press("Control+z")
+    assert page.ink() == one
+
+
 def test_redo_with_nothing_to_redo_asks_nothing(page: Any) -> None:
     page.draw("seven-plain")
     page.expect_digit("7")

@@ -295,6 +295,10 @@ def test_without_a_clipboard_the_link_goes_to_the_address_bar(open_page: Callabl
     page.draw_stroke([[20, 20], [30, 30]])
     page.wait_until(lambda: "#d=" not in page.tab.url)
     expect(page.find("#share-message")).to_be_empty()
+    page.find("#share").click()
+    page.wait_until(lambda: "#d=" in page.tab.url)
+    page.find("#undo").click()
+    page.wait_until(lambda: "#d=" not in page.tab.url)
 
 
 @pytest.mark.parametrize("damaged", ["#d=", "#d=~~~", "#d=AAA", "#d=" + "9" * 1000])

@@ -149,7 +149,8 @@ function showError(error, { settled }) {
 }
 
 function clear() {
-  if (drawing.isBlank && !pad.isDrawing) {
+  pad.finish();
+  if (drawing.isBlank) {
     forgetPictures();
     results.showBusy(false);
     return;
@@ -161,11 +162,19 @@ function clear() {
 }
 
 function undo() {
-  if (drawing.undo() || pad.isDrawing) refresh();
+  step(() => drawing.undo());
 }
 
 function redo() {
-  if (drawing.redo()) refresh();
+  step(() => drawing.redo());
+}
+
+/** A stroke in progress is a step, too. */
+function step(take) {
+  pad.finish();
+  if (!take()) return;
+  tidyAddress();
+  refresh();
 }
 
 async function openSample() {
