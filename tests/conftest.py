@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,9 @@ def drawings() -> list[dict[str, Any]]:
     return list(json.loads(text))
 
 
-@pytest.fixture
-def begin_server() -> Iterator[Callable[..., RunningServer]]:
-    """Begin to start servers that end with the test."""
+@contextmanager
+def ending_servers() -> Iterator[Callable[..., RunningServer]]:
+    """Begin to start servers, and end them all at the end."""
     servers: list[RunningServer] = []
 
     def begin(*arguments: str, environment: dict[str, str] | None = None) -> RunningServer:
@@ -130,6 +131,20 @@ def begin_server() -> Iterator[Callable[..., RunningServer]]:
     yield begin
     for server in servers:
         server.stop()
+
+
+@pytest.fixture
+def begin_server() -> Iterator[Callable[..., RunningServer]]:
+    """Begin to start servers that end with the test."""
+    with ending_servers() as begin:
+        yield begin
+
+
+@pytest.fixture(scope="module")
+def start_shared_server() -> Iterator[Callable[..., RunningServer]]:
+    """Start servers, which answer by then and end with the module."""
+    with ending_servers() as begin:
+        yield lambda *arguments: begin(*arguments).wait_until_answering()
 
 
 @pytest.fixture

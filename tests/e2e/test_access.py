@@ -11,9 +11,9 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture
-def guarded(start_server: Callable[..., Any]) -> Any:
-    return start_server("--api-keys", "open-sesame")
+@pytest.fixture(scope="module")
+def guarded(start_shared_server: Callable[..., Any]) -> Any:
+    return start_shared_server("--api-keys", "open-sesame")
 
 
 def give_key(page: Any, key: str) -> None:

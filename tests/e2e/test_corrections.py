@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,19 +18,29 @@ from training.corrections import load_corrections
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "feedback" / QUARANTINE
+@pytest.fixture(scope="module")
+def feedback(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("feedback")
 
 
-@pytest.fixture
-def wanting(start_server: Callable[..., Any], folder: Path) -> Any:
+@pytest.fixture(scope="module")
+def wanting(start_shared_server: Callable[..., Any], feedback: Path) -> Any:
     """A server that takes corrections."""
-    return start_server("--feedback-dir", str(folder.parent))
+    return start_shared_server("--feedback-dir", str(feedback))
 
 
 @pytest.fixture
-def opened(open_page: Callable[..., Any], wanting: Any) -> Any:
+def folder(wanting: Any, feedback: Path) -> Path:
+    """Where it keeps them: empty, as for a server that has just started."""
+    for each in feedback.iterdir():
+        shutil.rmtree(each)
+    quarantine = feedback / QUARANTINE
+    quarantine.mkdir()
+    return quarantine
+
+
+@pytest.fixture
+def opened(open_page: Callable[..., Any], wanting: Any, folder: Path) -> Any:
     """Its page."""
     # High enough for all of it: a browser that restores where one had scrolled to would move the canvas under the pen.
     return open_page(wanting.url, viewport={"width": 1120, "height": 1600})
