@@ -145,6 +145,11 @@ class PageUnderTest:
         return [request for request in self.requests if request.url.partition("?")[0].endswith(("/predict", "/read"))]
 
 
+def quick(stroke: list[list[float]]) -> list[list[float]]:
+    """As a quick hand draws: every third point, and the end. The browser takes two frames for each."""
+    return [*stroke[:-1:3], stroke[-1]]
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Known when this folder is named on the command line; pytest loads it too late otherwise."""
     parser.addoption(
@@ -175,7 +180,7 @@ def open_page(browser: Any, server: Any, drawings: list[dict[str, Any]]) -> Iter
     """Open the page in a context of its own; at the end nothing may have gone wrong behind the scenes."""
     opened: list[PageUnderTest] = []
     contexts: list[Any] = []
-    by_name = {drawing["name"]: drawing for drawing in drawings}
+    by_name = {each["name"]: each | {"strokes": list(map(quick, each["strokes"]))} for each in drawings}
 
     def open_one(
         path: str = "/",
