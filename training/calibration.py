@@ -16,6 +16,7 @@ from msgspec import Meta
 from service.contract import TrainingRun
 from training.config import Recipe
 from training.evaluate import accuracy_by_group, calibration_error, fit_temperature, low_confidence, softmax
+from training.pools import hash_bytes, hash_strokes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,18 +24,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.evaluate import Labels, Probabilities
+    from training.pools import Sources
 
 EVEN_VALIDATION, ODD_VALIDATION = -2, -1
 """Stand for two more writers, who wrote the validation digits."""
+RECORDED_SOURCES = "41bba1e2769c17cc820e352c0ee52f7901cafa686724af5797e0b7d02f59e65f"
+"""Of the run on record: MNIST and the pen strokes as they are published."""
 
 
-class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """What the writers that a recipe holds out teach: metrics of that run, and of the one that holds out none."""
+class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
+    """How a network's answers are to be taken."""
 
     temperature: Annotated[float, Meta(gt=0)]
     """Divides the logits of the saved network."""
     uncertain_threshold: Annotated[float, Meta(ge=0, lt=1)]
     """An answer with a lower highest probability is uncertain: so is one in a hundred of the held-out digits."""
+
+
+class Calibration(Adjustment, frozen=True, kw_only=True):
+    """What the writers that a recipe holds out teach: metrics of that run, and of the one that holds out none."""
+
     held_out_strokes_accuracy: float
     held_out_strokes_worst_writer: float
     held_out_strokes_calibration_error: float
@@ -113,3 +122,11 @@ def recall_calibration(recipe: Recipe) -> Calibration | None:
         held_out_writers=taught_by.held_out_writers,
     )
     return msgspec.convert(run.metrics, Calibration) if taught_by == held_out_form else None
+
+
+def hash_sources(sources: Sources) -> str:
+    """SHA-256 of the examples themselves, however their files are packed."""
+    images, labels = sources.mnist
+    people = np.array([(digit.label, digit.writer) for digit in sources.pen_digits], np.int64)
+    parts = [hash_bytes(array.tobytes()) for array in (images, labels, people)]
+    return hash_bytes("".join([*parts, hash_strokes(sources.pen_digits)]).encode())

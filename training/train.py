@@ -19,7 +19,15 @@ import tensorflow as tf
 
 from service.contract import SCHEMA_VERSION, DatasetRecord, TrainingRun
 from service.preprocessing import DIGITS
-from training.calibration import Judged, learn_calibration, number_validation, recall_calibration
+from training.calibration import (
+    RECORDED_SOURCES,
+    Adjustment,
+    Judged,
+    hash_sources,
+    learn_calibration,
+    number_validation,
+    recall_calibration,
+)
 from training.checkpoints import Progress, keep_others_out, read_progress, write_progress
 from training.corrections import load_corrections, make_correction_pools
 from training.data import Digits, load_mnist, prepare_digits, split_rows, tensor_from_images
@@ -130,7 +138,7 @@ def carry_out(
     fit(network, [*pools, *extra], examples.validation, order.workshop, progress)
     if order.recipe.batch_norm:
         fold_normalised(network, model)
-    metrics = calibrate(model, order.recipe, examples, report) | measure_progress(progress)
+    metrics = calibrate(model, order.recipe, examples, corrections, report) | measure_progress(progress)
     records = (*examples.records, *corrections.records, examples.test_record)
     run = describe_run(order, progress, model, records, metrics | measure_test(model, examples.test))
     publish(model, run, order.workshop, order.target)
@@ -191,18 +199,26 @@ def make_workshop(folder: Path) -> None:
 
 
 def calibrate(
-    model: keras.Model, recipe: Recipe, examples: Examples, report: Callable[[str], None]
+    model: keras.Model, recipe: Recipe, examples: Examples, corrections: Corrections, report: Callable[[str], None]
 ) -> dict[str, float]:
     """Divide the logits by the temperature that held-out writers teach, and give that and their other lessons.
 
-    Where a recipe holds out none, they are those of its held-out form, if a run of that is on record.
+    Where a recipe holds out none, they are those of its held-out form, if a run of that is on record; what that run
+    was worth is only said of one that learns from the same.
     """
     calibration = judge_held_out(model, examples) if examples.held_out else recall_calibration(recipe)
     if calibration is None:
         report("not calibrated: there is no record of the same recipe with writers held out")
         return {}
     divide_logits(model, calibration.temperature)
-    return msgspec.structs.asdict(calibration)
+    lessons = msgspec.structs.asdict(calibration)
+    if examples.held_out or (not corrections.digits and hash_sources(examples.sources) == RECORDED_SOURCES):
+        return lessons
+    report(
+        "calibrated as without corrections and with the published data: what held-out writers make of this run is not "
+        f"known, and that of {recipe.name}-held-out with the same data and --extra would tell"
+    )
+    return {name: lessons[name] for name in Adjustment.__struct_fields__}
 
 
 def judge_held_out(model: keras.Model, examples: Examples) -> Calibration:

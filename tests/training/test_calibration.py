@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import pytest
@@ -12,14 +14,20 @@ from training.calibration import (
     cross_doubt,
     cross_fit,
     halve,
+    hash_sources,
     learn_calibration,
     number_validation,
     recall_calibration,
 )
 from training.config import RECIPES, STROKES
+from training.corrections import Corrections
+from training.data import Digits, load_mnist
 from training.evaluate import calibration_error, softmax
+from training.pools import Sources
+from training.unipen import PenDigit, load_pen_digits
 
 WRITERS = np.arange(6).repeat(500)
+DIGIT = PenDigit(7, 1, (np.zeros((2, 2)),))
 
 
 def ask(exaggeration: float, seed: int = 0) -> Judged:
@@ -109,11 +117,62 @@ def test_a_recipe_is_taught_nothing_by_a_run_that_was_fitted_otherwise(change: d
     assert recall_calibration(msgspec.structs.replace(STROKES, **change)) is None
 
 
+def use_record(sources: Sources, extra: int, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, float], list[str]]:
+    """What the default recipe records of its calibration, and says about it, after learning from `sources`."""
+    from training import train as training
+
+    divided, said = [], []
+    monkeypatch.setattr(training, "divide_logits", lambda _, temperature: divided.append(temperature))
+    examples = training.Examples(sources, None, [], (), None, None)
+    metrics = training.calibrate(None, STROKES, examples, Corrections([DIGIT] * extra, ()), said.append)
+    assert divided == [metrics["temperature"]]
+    return metrics, said
+
+
+@pytest.mark.tensorflow
+@pytest.mark.data
+def test_a_run_on_the_recorded_data_has_the_recorded_figures(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mnist, _ = load_mnist(data_dir, "train")
+    pen_digits, _ = load_pen_digits(data_dir)
+    metrics, said = use_record(Sources(mnist, None, pen_digits, None), 0, monkeypatch)
+    assert metrics == msgspec.structs.asdict(recall_calibration(STROKES))
+    assert said == []
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("recorded", "extra"), [(True, 1), (False, 0)], ids=["corrections", "other data"])
+def test_the_recorded_figures_are_not_those_of_a_run_that_learns_from_more_or_other_data(
+    monkeypatch: pytest.MonkeyPatch, recorded: bool, extra: int
+) -> None:
+    from training import train as training
+
+    sources = Sources(Digits(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.int64)), None, [DIGIT], None)
+    if recorded:
+        monkeypatch.setattr(training, "RECORDED_SOURCES", hash_sources(sources))
+    metrics, said = use_record(sources, extra, monkeypatch)
+    assert set(metrics) == {"temperature", "uncertain_threshold"}
+    assert ["strokes-held-out" in line for line in said] == [True]
+
+
+@pytest.mark.parametrize("change", ["image", "label", "writer", "stroke"])
+def test_all_of_the_examples_tells_data_apart(change: str) -> None:
+    images, labels, digit = np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.int64), DIGIT
+    before = hash_sources(Sources(Digits(images, labels), None, [digit], None))
+    changed = {
+        "image": Sources(Digits(images + np.uint8(1), labels), None, [digit], None),
+        "label": Sources(Digits(images, labels + 1), None, [digit], None),
+        "writer": Sources(Digits(images, labels), None, [digit._replace(writer=2)], None),
+        "stroke": Sources(Digits(images, labels), None, [digit._replace(strokes=(digit.strokes[0] + 1,))], None),
+    }
+    assert hash_sources(changed[change]) != before
+
+
 @pytest.mark.tensorflow
 def test_a_run_that_nobody_calibrates_says_so() -> None:
     from training.train import Examples, calibrate
 
     said: list[str] = []
     nothing = Examples(None, None, [], (), None, None)
-    assert calibrate(None, msgspec.structs.replace(STROKES, epochs=1), nothing, said.append) == {}
+    nobody = Corrections([], ())
+    assert calibrate(None, msgspec.structs.replace(STROKES, epochs=1), nothing, nobody, said.append) == {}
     assert ["not calibrated" in line for line in said] == [True]
