@@ -138,16 +138,27 @@ def test_a_run_says_what_it_has_learnt_from(tiny_data: Path, tmp_path: Path, mon
     from training import train as training
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    # The recipe's own pools take long to draw, and are tested elsewhere.
-    digits = Pool(np.zeros((128, 28, 28), np.uint8), np.arange(128) % 10, np.arange(128), 128)
+    # The recipe's own pools and the fit take long, and are tested elsewhere.
+    digits = Pool(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.int64), np.arange(1), 1)
     monkeypatch.setattr(training, "make_pools", lambda *_: [digits])
-    path = write(tmp_path / "corrections.json", *({**ONE, "name": str(number)} for number in range(32)))
-    plain = training.Order(find_recipe("strokes", 1), tiny_data, tmp_path / "out", "bars", 1, seed=7)
-    run = training.train(plain._replace(extra=(path,)), report=ignore)
+    learnt: list[Pool] = []
+
+    def fit(_: object, pools: list[Pool], *arguments: Any) -> None:
+        learnt.extend(pools)
+        arguments[-1].history.append({})
+
+    monkeypatch.setattr(training, "fit", fit)
+    path = write(tmp_path / "corrections.json", ONE)
+    recipe = msgspec.structs.replace(find_recipe("strokes", 1), batch_norm=False)
+    order = training.Order(recipe, tiny_data, tmp_path / "out", "bars", 1, seed=7, extra=(path,))
+    run = training.train(order, report=ignore)
     assert [record.name for record in run.datasets][2] == "Corrections"
     assert run.command.endswith(" --extra corrections.json")
     assert str(tmp_path) not in msgspec.json.encode(run).decode()
-    assert training.train(plain._replace(version=2), report=ignore).weights_sha256 != run.weights_sha256
+    first, corrections = learnt
+    assert first is digits
+    assert set(corrections.labels) == {1}
+    assert corrections.images.any()
 
 
 def test_the_command_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
