@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from benchmarks.footprint import footprint
@@ -11,9 +13,21 @@ from benchmarks.speed.cli import speed
 from benchmarks.speed.profile import profile
 from benchmarks.speed.scaling import scaling
 from benchmarks.variants import variants
+from service.errors import LiveDigitError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Measurements(click.Group):
+    """Says an expected error in one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a measurement."""
+        try:
+            return super().invoke(ctx)
+        except LiveDigitError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=Measurements, context_settings={"help_option_names": ["-h", "--help"]})
 def benchmarks() -> None:
     """Measure the server. The server under test is a process of its own on a free loopback port."""
 

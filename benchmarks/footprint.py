@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from benchmarks.load import OK, Load, hammer_for
+from benchmarks.options import COUNT, json_option
 from benchmarks.payloads import STROKES, draw, encode, infer_request, tensors
 from benchmarks.report import Figure, at_most, exactly, publish
 from benchmarks.servers import run_server
@@ -32,9 +33,9 @@ BLOCK_BYTES = 512
 
 
 @click.command()
-@click.option("--starts", default=5, show_default=True, help="How many times the server is started.")
+@click.option("--starts", type=COUNT, default=5, show_default=True, help="How many times the server is started.")
 @click.option("--install", is_flag=True, help="Also install the server alone into a fresh environment and weigh it.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the report here.")
+@json_option
 def footprint(starts: int, install: bool, json_file: Path | None) -> None:
     """Measure start, imports, memory and size."""
     figures = [exactly("heavy modules imported", len(heavy_imports()), 0), *start_figures(starts), *memory_figures()]

@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.client import Client, post
 from benchmarks.drawings import STROKES, encode_canvas
+from benchmarks.options import COUNT, json_option
 from benchmarks.payloads import JSON
 from benchmarks.report import Figure, at_most, publish
 from benchmarks.servers import ServerProcess, run_server
@@ -42,8 +43,8 @@ class Questions(NamedTuple):
 
 
 @click.command()
-@click.option("--rounds", default=9, show_default=True, help="In each, every kind of request is sent in turn.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the report here.")
+@click.option("--rounds", type=COUNT, default=9, show_default=True, help="In each, all kinds of requests take turns.")
+@json_option
 def reading(rounds: int, json_file: Path | None) -> None:
     """Compare POST /read of four digits with four POST /predict, in processor time of the server."""
     questions = make_questions()

@@ -94,9 +94,10 @@ def publish_report(report: Report, json_file: Path | None) -> NoReturn:
 
 
 def write_report(report: Report, json_file: Path) -> None:
-    """Write it for programs, and for those who want to judge it anew."""
-    json_file.parent.mkdir(parents=True, exist_ok=True)
-    json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    """Write it in one step for programs, and for those who want to judge it anew."""
+    temporary = json_file.with_name(f".{json_file.name}.new")
+    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    temporary.replace(json_file)
 
 
 def as_table(report: Report) -> Table:

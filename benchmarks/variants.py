@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks.options import COUNT, json_option
 from benchmarks.payloads import tensors
 from benchmarks.report import Figure, publish
 from service.artifacts import load_classifier
@@ -23,8 +24,8 @@ IMAGES_PER_ROUND = 640
 @click.command()
 @click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("variants", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--rounds", default=15, show_default=True, help="In each, every model runs once.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the report here.")
+@click.option("--rounds", type=COUNT, default=15, show_default=True, help="In each, every model runs once.")
+@json_option
 def variants(model: Path, variants: tuple[Path, ...], rounds: int, json_file: Path | None) -> None:
     """Compare published VARIANTS with MODEL: folders of versions, such as artifacts/models/digits-int8/1."""
     classifiers = [load_classifier(folder.resolve()) for folder in (model, *variants)]

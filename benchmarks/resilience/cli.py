@@ -9,6 +9,7 @@ from typing import Any
 import click
 import uvloop
 
+from benchmarks.options import COUNT, Duration, json_option
 from benchmarks.report import Figure, publish
 from benchmarks.resilience.fuzz import fuzz
 from benchmarks.resilience.kill import kill
@@ -17,13 +18,16 @@ from benchmarks.resilience.sigterm import sigterm
 from benchmarks.resilience.soak import soak
 from benchmarks.resilience.swaps import swaps
 
-json_option = click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the report here.")
-workers_option = click.option("--workers", default=1, show_default=True, help="Worker processes of the server.")
+workers_option = click.option(
+    "--workers", type=COUNT, default=1, show_default=True, help="Worker processes of the server."
+)
 
 
 def minutes_option(default: float) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add `--minutes`."""
-    return click.option("--minutes", default=default, show_default=True, help="How long the load lasts.")
+    return click.option(
+        "--minutes", type=Duration(), default=default, show_default=True, help="How long the load lasts."
+    )
 
 
 def run(scenario: str, measuring: Coroutine[Any, Any, list[Figure]], json_file: Path | None) -> None:
@@ -55,7 +59,7 @@ def overload_command(minutes: float, workers: int, json_file: Path | None) -> No
 
 
 @resilience.command("swaps")
-@click.option("--count", default=200, show_default=True, help="How many versions are published.")
+@click.option("--count", type=COUNT, default=200, show_default=True, help="How many versions are published.")
 @json_option
 def swaps_command(count: int, json_file: Path | None) -> None:
     """New versions under load: zero failed requests."""
@@ -63,7 +67,7 @@ def swaps_command(count: int, json_file: Path | None) -> None:
 
 
 @resilience.command("sigterm")
-@click.option("--rounds", default=50, show_default=True, help="How many servers are stopped.")
+@click.option("--rounds", type=COUNT, default=50, show_default=True, help="How many servers are stopped.")
 @click.option("--seed", default=1, show_default=True, help="Of the moments at which they are stopped.")
 @workers_option
 @json_option
@@ -73,7 +77,7 @@ def sigterm_command(rounds: int, seed: int, workers: int, json_file: Path | None
 
 
 @resilience.command("kill")
-@click.option("--rounds", default=5, show_default=True, help="How many workers are killed.")
+@click.option("--rounds", type=COUNT, default=5, show_default=True, help="How many workers are killed.")
 @json_option
 def kill_command(rounds: int, json_file: Path | None) -> None:
     """kill -9 of a worker under load: only what it held is lost, back within 2 s."""
@@ -81,8 +85,14 @@ def kill_command(rounds: int, json_file: Path | None) -> None:
 
 
 @resilience.command("fuzz")
-@click.option("--cases", default=100_000, show_default=True, help="How many spoilt requests are sent.")
-@click.option("--first", default=0, show_default=True, help="Number of the first; with --cases 1, repeats one.")
+@click.option("--cases", type=COUNT, default=100_000, show_default=True, help="How many spoilt requests are sent.")
+@click.option(
+    "--first",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Number of the first; with --cases 1, repeats one.",
+)
 @click.option("--seed", default=1, show_default=True, help="Of how they are spoilt.")
 @json_option
 def fuzz_command(cases: int, first: int, seed: int, json_file: Path | None) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.drawings import cached_drawings, read_drawings
+from benchmarks.options import json_option
 from benchmarks.report import make_report, publish_report
 from benchmarks.speed.contenders import CONTENDERS
 from benchmarks.speed.cores import running_on, two_cores
@@ -29,7 +30,7 @@ PLOT = ROOT / ".github/benchmarks.svg"
 @click.command()
 @click.option("--quick", is_flag=True, help="Short loads and few rounds: to try it out.")
 @click.option("--by-cpu", is_flag=True, help="Count CPU time instead of time, for a machine that others use too.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the report here.")
+@json_option
 @click.option("--publish", is_flag=True, help="Also write the README's tables and plot.")
 def speed(quick: bool, by_cpu: bool, json_file: Path | None, publish: bool) -> None:
     """Compare the server with others that serve the same model."""

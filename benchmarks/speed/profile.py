@@ -17,6 +17,7 @@ from rich.table import Table
 
 from benchmarks.client import HOST, get
 from benchmarks.drawings import cached_drawings, read_drawings
+from benchmarks.options import Duration, json_option
 from benchmarks.report import Report, make_report, write_report
 from benchmarks.speed.contenders import OURS, contender_named
 from benchmarks.speed.cores import Cores, running_on, two_cores
@@ -52,8 +53,8 @@ class ProfileReport(Report, frozen=True, kw_only=True):
 
 
 @click.command()
-@click.option("--seconds", default=3.0, show_default=True, help="How long each load lasts.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the report here.")
+@click.option("--seconds", type=Duration(), default=3.0, show_default=True, help="How long each load lasts.")
+@json_option
 def profile(seconds: float, json_file: Path | None) -> None:
     """Show where the CPU time of one request goes, stage by stage.
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.drawings import Drawing, cached_drawings, read_drawings
+from benchmarks.options import Duration, file_option, json_option
 from benchmarks.report import Report, make_report, write_report
 from benchmarks.speed.contenders import OURS, contender_named
 from benchmarks.speed.cores import Cores, running_on, two_cores
@@ -46,9 +47,9 @@ class ScalingReport(Report, frozen=True, kw_only=True):
 
 
 @click.command()
-@click.option("--seconds", default=2.0, show_default=True, help="How long each load lasts.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Also write the report here.")
-@click.option("--plot", "plot_file", type=click.Path(path_type=Path), help="Also draw the curves here, SVG or PNG.")
+@click.option("--seconds", type=Duration(), default=2.0, show_default=True, help="How long each load lasts.")
+@json_option
+@file_option("--plot", "plot_file", "Also draw the curves here, SVG or PNG.")
 def scaling(seconds: float, json_file: Path | None, plot_file: Path | None) -> None:
     """Load the server with 1 to 64 connections, 1 and 2 workers, and batches of 1 to 64."""
     cores, drawings = two_cores(), read_drawings(cached_drawings(CACHE)).drawings
