@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Any
 
 import click
@@ -17,10 +19,12 @@ from service.errors import LiveDigitError
 
 
 class Measurements(click.Group):
-    """Says an expected error in one line."""
+    """Says an expected error in one line, and takes the servers that it has started along when SIGTERM ends it."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a measurement."""
+        before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        ctx.call_on_close(lambda: signal.signal(signal.SIGTERM, before))
         try:
             return super().invoke(ctx)
         except LiveDigitError as error:

@@ -1,15 +1,19 @@
-"""What the measurements say when they are asked for nonsense."""
+"""What the measurements say and leave behind when they are asked for nonsense, or ended early."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import subprocess
+import sys
+import time
 
 import pytest
 from click.testing import CliRunner
 
 from benchmarks.__main__ import benchmarks
 from benchmarks.report import Figure, make_report, write_report
+from benchmarks.servers import all_pids, command_line, parent_of
 
 
 def invoke(*arguments: str):
@@ -70,3 +74,23 @@ def test_what_is_no_version_is_named_in_one_line(tmp_path):
     assert answer.exit_code == 1
     assert answer.output.startswith(f"Error: {tmp_path}")
     assert answer.output.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["reading"], ["resilience", "soak"]], ids=" ".join)
+def test_a_measurement_that_is_ended_leaves_no_server_behind(repo_root, arguments):
+    measuring = subprocess.Popen([sys.executable, "-m", "benchmarks", *arguments], cwd=repo_root)
+    try:
+        servers: list[int] = []
+        while measuring.poll() is None and not servers:
+            time.sleep(0.05)
+            servers = [
+                pid
+                for pid in all_pids()
+                if parent_of(pid) == measuring.pid and b"serve" in command_line(pid).split(b"\0")
+            ]
+        measuring.terminate()
+        assert measuring.wait(120) == 143
+        assert command_line(*servers) == b""
+    finally:
+        measuring.kill()
+        measuring.wait()
