@@ -31,7 +31,7 @@ from training.calibration import (
 from training.checkpoints import Progress, keep_others_out, read_progress, write_progress
 from training.corrections import load_corrections, make_correction_pools
 from training.data import Digits, load_mnist, prepare_digits, split_rows, tensor_from_images
-from training.errors import VersionTaken, writing
+from training.errors import DataError, VersionTaken, writing
 from training.evaluate import score_answers, softmax
 from training.fitting import EVALUATION_BATCH, fit
 from training.model import (
@@ -46,7 +46,7 @@ from training.model import (
 from training.pools import Sources, make_pools
 from training.protocol import PLAIN, draw_condition, repeat_placements
 from training.saved_model import publish
-from training.unipen import load_pen_digits
+from training.unipen import PEN_FILE, load_pen_digits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from training.unipen import PenDigit
 
 TOOLS = ("keras", "numpy", "pillow", "scipy", "tensorflow")
+FEWEST_JUDGES = 2
+"""Held-out writers; each half is judged with what the other teaches."""
 
 
 class Order(NamedTuple):
@@ -156,7 +158,14 @@ def gather_examples(order: Order, report: Callable[[str], None] = print) -> Exam
         sources = Sources(mnist, learnt, [], np.empty(0, np.int64))
         return Examples(sources, validation, [], (record,), test, test_record)
     pen_digits, pen_record = load_pen_digits(order.data_dir, report)
-    out_of_reach = np.isin([digit.writer for digit in pen_digits], recipe.held_out_writers)
+    writers = np.array([digit.writer for digit in pen_digits])
+    out_of_reach = np.isin(writers, recipe.held_out_writers)
+    if recipe.held_out_writers and len(np.unique(writers[out_of_reach])) < FEWEST_JUDGES:
+        raise DataError(
+            f"the pen strokes hold digits by fewer than {FEWEST_JUDGES} of the writers "
+            f"{', '.join(map(str, recipe.held_out_writers))}, by whom recipe {recipe.name} is judged: "
+            f"use the whole of {PEN_FILE}"
+        )
     return Examples(
         Sources(mnist, learnt, pen_digits, np.flatnonzero(~out_of_reach)),
         validation,

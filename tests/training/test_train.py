@@ -228,6 +228,22 @@ def test_what_is_held_out_is_not_learnt_from(
     assert len(pen_rows) + len(held_out) == len(pen_digits) == 10 * len(writers + held_out_writers)
 
 
+@pytest.mark.parametrize("missing", [(10,), (5, 10)], ids=["one is left", "none is left"])
+def test_too_few_held_out_writers_are_missed_before_the_fit(
+    tiny_data: Path, tmp_path: Path, missing: tuple[int, ...]
+) -> None:
+    from training.train import gather_examples
+
+    recording = tiny_data / "pendigits" / "pendigits-orig.tra"
+    head, *segments = recording.read_text().split(".SEGMENT")
+    kept = [text for text in segments if not any(f" {writer} 1\n" in text for writer in missing)]
+    recording.write_text(".SEGMENT".join([head, *kept]))
+    order = place_order(tiny_data, tmp_path)
+    with pytest.raises(DataError, match="fewer than 2 of the writers 5, 10"):
+        gather_examples(order._replace(recipe=find_recipe("strokes-held-out")))
+    assert len(gather_examples(order._replace(recipe=find_recipe("strokes"))).sources.pen_digits) == len(kept)
+
+
 @pytest.mark.parametrize(("recipe", "chosen"), [("baseline", 1), ("strokes-held-out", 2)])
 def test_the_epoch_that_counts_is_the_best_or_the_last_as_the_schedule_says(recipe: str, chosen: int) -> None:
     from training.checkpoints import Progress
