@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from training.evaluate import Scores
     from training.numbers_assessment import NumberFigures
 
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""The names under which a model can be exported."""
 OTHER_FOLDER = "choose another --out"
 DATA_DIR = click.option(
     "--data-dir",
@@ -24,6 +27,13 @@ DATA_DIR = click.option(
     envvar="LIVEDIGIT_DATA_DIR",
     help="Folder with the data sets; without it they are downloaded.  [env: LIVEDIGIT_DATA_DIR]",
 )
+
+
+def check_name(_: click.Context, __: click.Parameter, name: str) -> str:
+    """Pass on what can be a folder's name and a model's. Raises `click.BadParameter`."""
+    if not MODEL_NAME.fullmatch(name):
+        raise click.BadParameter(f"{name!r}: expected letters, digits, '_', '-' and '.', first a letter or digit")
+    return name
 
 
 @click.command()
@@ -38,7 +48,7 @@ DATA_DIR = click.option(
     show_default=True,
     help="Folder for NAME/VERSION.",
 )
-@click.option("--name", default="digits", show_default=True)
+@click.option("--name", default="digits", show_default=True, callback=check_name)
 @click.option("--version", type=click.IntRange(min=1), help="[default: the next]")
 @click.option(
     "--extra",

@@ -60,6 +60,13 @@ def test_the_held_out_recipe_differs_only_in_what_it_learns_from() -> None:
     assert differing == {"name", "validation_share", "held_out_writers"}
 
 
+@pytest.mark.parametrize("name", ["", "../digits", "a/b", "two words", ".hidden"])
+def test_a_name_that_no_model_can_be_exported_under_is_a_usage_error(tmp_path: Path, name: str) -> None:
+    result = CliRunner().invoke(train, ["--name", name, "--out", str(tmp_path), "--data-dir", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "--name" in result.output
+
+
 def test_a_seed_that_keras_cannot_take_is_a_usage_error() -> None:
     assert CliRunner().invoke(train, ["--seed", str(2**32)]).exit_code == 2
 
