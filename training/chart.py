@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from training.assessment import Assessment
-from training.errors import DataError, told_by_click
+from training.errors import DataError, told_by_click, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +31,8 @@ def main(out: Path, reports: tuple[str, ...]) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    if bare := [each for each in reports if not all(each.partition("="))]:
+        raise click.UsageError(f"{bare[0]}: expected NAME=REPORT")
     figures = {name: read_strokes(Path(path)) for name, _, path in (each.partition("=") for each in reports)}
     # The salt makes the same figures the same file.
     with mpl.rc_context(
@@ -39,7 +41,8 @@ def main(out: Path, reports: tuple[str, ...]) -> None:
         figure = Figure(figsize=(7.2, 3.6), layout="constrained")
         draw_errors(figure.add_subplot(), figures)
         figure.legend(frameon=False, loc="outside upper left", ncols=len(figures))
-        figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
+        with writing(out, "choose another OUT"):
+            figure.savefig(out, metadata={"Date": None} if out.suffix == ".svg" else None)
 
 
 def read_strokes(path: Path) -> StrokeFigures:

@@ -35,3 +35,15 @@ def test_what_is_no_report_is_named(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("[]")
     result = CliRunner().invoke(main, [str(tmp_path / "a.svg"), f"old={tmp_path / 'report.json'}"])
     assert (result.exit_code, "report.json: not a report" in result.output) == (1, True)
+
+
+def test_a_report_without_a_name_is_a_usage_error(tmp_path: Path) -> None:
+    report = write_report(tmp_path / "report.json")
+    result = CliRunner().invoke(main, [str(tmp_path / "a.svg"), str(report)])
+    assert (result.exit_code, "expected NAME=REPORT" in result.output) == (2, True)
+
+
+def test_a_chart_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    report = write_report(tmp_path / "report.json")
+    result = CliRunner().invoke(main, [str(tmp_path / "missing" / "a.svg"), f"old={report}"])
+    assert (result.exit_code, "a.svg: cannot be written" in result.output) == (1, True)
