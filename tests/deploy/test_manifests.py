@@ -156,6 +156,11 @@ def test_systemd_starts_reloads_and_stops_as_the_server_does(unit):
     assert float(unit["TimeoutStopSec"]) > longest_stop_s(Settings())
 
 
+def test_systemd_leaves_a_place_to_keep_corrections_in(unit):
+    assert (unit["ProtectSystem"], unit["DynamicUser"]) == ("strict", "yes")
+    assert unit["StateDirectory"] == "livedigit"
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 def test_systemd_understands_the_unit(tmp_path, unit):
     text = (DEPLOY / "livedigit.service").read_text(encoding="utf-8")
