@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from export.errors import UsageError
+from service.contract import MODEL_NAME
 
 if TYPE_CHECKING:
     from export.exporting import Finished
     from export.parity import ParityReport
 
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 BATCH_SIZE = re.compile(r"[1-9][0-9]{0,2}")
 Progress = Callable[[str], None]
 
@@ -193,7 +193,7 @@ def encode_report(report: ParityReport) -> str:
 
 def check_name(name: str) -> str:
     """Refuse a name that is no plain folder name. Raises `UsageError`."""
-    if not MODEL_NAME.fullmatch(name):
+    if not re.fullmatch(MODEL_NAME, name):
         raise UsageError(
             f"--name {name!r}: expected letters, digits, `_`, `-` and `.`, starting with a letter or digit"
         )

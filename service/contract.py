@@ -15,6 +15,9 @@ from msgspec import Meta
 SCHEMA_VERSION = 1
 """Of every file below. A reader refuses a higher one: it may mean something that the reader cannot know."""
 
+MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""Names a folder, and is part of a path of the API."""
+
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 

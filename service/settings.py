@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_origin
 import msgspec
 from msgspec import Meta
 
+from service.contract import MODEL_NAME
 from service.errors import UsageError
 
 PREFIX = "LIVEDIGIT_"
@@ -41,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     models_dir: Annotated[
         str, Meta(description="Folder with NAME/VERSION/model.onnx; empty: the models that came along.")
     ] = ""
-    model_name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="Model to serve.")] = "digits"
+    model_name: Annotated[str, Meta(pattern=MODEL_NAME, description="Model to serve.")] = "digits"
     model_version: Annotated[
         int, Meta(ge=0, description="Version to serve; 0: the highest, or the one pinned in the folder.")
     ] = 0

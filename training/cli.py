@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from service.contract import MODEL_NAME
 from service.versions import next_version
 from training.errors import writing
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from training.evaluate import Scores
     from training.numbers_assessment import NumberFigures
 
-MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-"""The names under which a model can be exported."""
 OTHER_FOLDER = "choose another --out"
 DATA_DIR = click.option(
     "--data-dir",
@@ -31,7 +30,7 @@ DATA_DIR = click.option(
 
 def check_name(_: click.Context, __: click.Parameter, name: str) -> str:
     """Pass on what can be a folder's name and a model's. Raises `click.BadParameter`."""
-    if not MODEL_NAME.fullmatch(name):
+    if not re.fullmatch(MODEL_NAME, name):
         raise click.BadParameter(f"{name!r}: expected letters, digits, '_', '-' and '.', first a letter or digit")
     return name
 
