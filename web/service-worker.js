@@ -38,6 +38,7 @@ const SHELL = [
     "strokes",
     "tools",
     "understanding",
+    "unread",
   ].map((name) => `/static/js/${name}.js`),
 ];
 

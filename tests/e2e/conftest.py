@@ -24,10 +24,20 @@ class PageUnderTest:
         self.drawings = drawings
         self.problems: list[str] = []
         self.requests: list[Any] = []
+        self.questions: list[str] = []
+        self.is_sure = True
+        tab.on("dialog", self._answer)
         tab.on("console", self._note_console)
         tab.on("pageerror", lambda error: self.problems.append(f"uncaught: {error}"))
         # Playwright cannot hold on to a built-in method itself.
         tab.on("request", lambda request: self.requests.append(request))
+
+    def _answer(self, dialog: Any) -> None:
+        self.questions.append(dialog.message)
+        if self.is_sure:
+            dialog.accept()
+        else:
+            dialog.dismiss()
 
     def _note_console(self, message: Any) -> None:
         # Tests break the connection and block the service worker on purpose; everything else, violations of the

@@ -104,6 +104,29 @@ def test_offline_turns_the_dot_red_and_the_page_recovers(page: Any) -> None:
     page.find("#notice").wait_for(state="hidden")
 
 
+@pytest.mark.parametrize("name", ["seven-plain", "number"])
+def test_an_unread_drawing_outlives_a_reload_and_is_read_when_the_server_is_back(page: Any, name: str) -> None:
+    page.cut_off("**/predict", "**/read", "**/health")
+    if name == "number":
+        page.write_number("7")
+    else:
+        page.draw(name)
+    page.expect_notice("Your drawing is kept")
+    page.tab.reload()
+    page.expect_notice("Your drawing is kept")
+    page.connect("**/predict", "**/read", "**/health")
+    page.expect_digit("7")
+    page.tab.reload()
+    page.expect_blank()
+
+
+def test_a_damaged_unread_drawing_is_ignored(page: Any) -> None:
+    for kept in ("nonsense", "{}", '{"id": "a", "strokes": "~"}', "[]", "1"):
+        page.tab.add_init_script(f"sessionStorage['livedigit.unread'] = {kept!r}")
+        page.tab.reload()
+        page.expect_blank()
+
+
 def test_a_server_that_is_gone_is_noticed_and_welcomed_back(page: Any) -> None:
     page.cut_off("**/predict", "**/health")
     page.draw("seven-plain")

@@ -92,8 +92,13 @@ def test_only_the_last_twenty_are_kept(open_page: Callable[..., Any]) -> None:
 def test_history_can_be_cleared(page: Any) -> None:
     page.draw("seven-plain")
     expect(entries(page)).to_have_count(1)
+    page.is_sure = False
+    page.find("#clear-history").click()
+    expect(entries(page)).to_have_count(1)
+    page.is_sure = True
     page.find("#clear-history").click()
     expect(entries(page)).to_have_count(0)
+    assert page.questions == ["Forget 1 drawing? Nothing brings them back."] * 2
     page.tab.reload()
     expect(page.find("#history-empty")).to_be_visible()
 

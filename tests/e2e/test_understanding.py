@@ -127,8 +127,13 @@ def test_our_own_drawings_can_be_loaded_and_come_back_unchanged(page: Any, repo_
     path = tmp_path / "saved.json"
     download.value.save_as(path)
     assert json.loads(path.read_text()) == json.loads(fixture.read_text())
+    page.is_sure = False
+    page.find("#delete-corrections").click()
+    expect(page.find("#corrections-count")).to_have_text("32 drawings put right so far.")
+    page.is_sure = True
     page.find("#delete-corrections").click()
     expect(page.find("#corrections-count")).to_have_text("0 drawings put right so far.")
+    assert page.questions == ["Delete 32 drawings that you put right? Only a file that you saved brings them back."] * 2
 
 
 @pytest.mark.parametrize(

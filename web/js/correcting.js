@@ -36,12 +36,7 @@ export class Correcting {
     find("save-corrections").addEventListener("click", () => download(fileFromCorrections()));
     find("load-corrections").addEventListener("click", () => find("corrections-file").click());
     find("corrections-file").addEventListener("change", ({ target }) => this.#load(target));
-    find("delete-corrections").addEventListener("click", () =>
-      keepFocus(
-        () => this.#delete(),
-        () => find("load-corrections"),
-      ),
-    );
+    find("delete-corrections").addEventListener("click", () => this.#delete());
     find("consent").addEventListener("change", ({ target }) => setConsent(target.checked));
     followConsent(() => this.#showConsent());
     followCorrections(() => this.#target && this.show(this.#target));
@@ -90,9 +85,13 @@ export class Correcting {
   }
 
   #delete() {
+    if (!confirm(text.deleteQuestion(loadCorrections().length))) return;
     deleteCorrections();
     this.#labels.clear();
-    this.show(this.#target);
+    keepFocus(
+      () => this.show(this.#target),
+      () => this.#find("load-corrections"),
+    );
   }
 
   async #send(corrections, labels, isKept) {

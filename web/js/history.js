@@ -53,6 +53,7 @@ export class History {
   }
 
   #clear() {
+    if (!confirm(text.clearHistoryQuestion(this.#entries.length))) return;
     keepFocus(
       () => this.#store([]),
       () => this.#find("history-empty"),

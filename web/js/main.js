@@ -18,6 +18,7 @@ import { Status } from "./status.js";
 import { labels, partProblems, pictureProblems, text } from "./strings.js";
 import { CANVAS_SIZE, WIDE_SIZE, isPortable } from "./strokes.js";
 import { attachTools } from "./tools.js";
+import { keepUnread, recallUnread } from "./unread.js";
 
 const find = (id) => document.getElementById(id);
 
@@ -206,6 +207,13 @@ function openSharedDrawing() {
   }
 }
 
+function openUnread() {
+  const unread = recallUnread();
+  if (!unread || !drawing.isBlank) return;
+  drawing.open(unread);
+  refresh();
+}
+
 function toggleDebug() {
   if (drawing.isWide) return;
   if (panels.toggle("debug") && !drawing.isBlank) read();
@@ -309,5 +317,8 @@ const status = new Status(find, {
   onBack: () => isUnanswered && !pad.isDrawing && read(),
 });
 openSharedDrawing();
+openUnread();
+// The last that a page learns for sure before it is gone.
+document.addEventListener("visibilitychange", () => keepUnread(isUnanswered ? drawing.content : null));
 // Missing over plain HTTP, refused where the server does not allow it the page itself: then there is no copy to keep.
 navigator.serviceWorker?.register("/static/service-worker.js", { scope: "/" }).catch(() => {});

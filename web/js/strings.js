@@ -116,7 +116,9 @@ export const text = {
   takeAs: (number, share) => `Take it as ${number}, ${share}`,
   takenAs: (number) => `Taken as ${number}.`,
   notKept: "This browser does not let the page keep it.",
-  corrections: (count) => `${plural.select(count) === "one" ? "1 drawing" : `${count} drawings`} put right so far.`,
+  deleteQuestion: (count) => `Delete ${drawings(count)} that you put right? Only a file that you saved brings them back.`,
+  clearHistoryQuestion: (count) => `Forget ${drawings(count)}? Nothing brings them back.`,
+  corrections: (count) => `${drawings(count)} put right so far.`,
   loaded: (count) => `Loaded: ${count}.`,
   notLoaded: (name) => `${name} is not a file of drawings, or there is no room for it.`,
   historyNotSaved: "This browser does not let the page keep drawings: they last until you close it.",
@@ -133,6 +135,10 @@ export const pictureProblems = {
   "no-ink": "No digit can be made out in this picture.",
   ...partProblems,
 };
+
+function drawings(count) {
+  return plural.select(count) === "one" ? "1 drawing" : `${count} drawings`;
+}
 
 function digits(labels) {
   return labels.length === 1 ? `a ${labels[0]}` : both.format(labels);
