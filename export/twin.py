@@ -17,7 +17,7 @@ from export.precision import default_precision, rebuild
 from export.quiet import import_tensorflow, silent_stderr
 from export.runtimes import Images, Runtime, TensorFlowRuntime, runtime_of_function
 from export.source import KERAS_FILE, Source
-from export.tracing import input_shape, only_output, without_xla
+from export.tracing import input_shape, without_xla
 
 if TYPE_CHECKING:
     import keras
@@ -132,7 +132,7 @@ def trace(model: keras.Model, shaped: keras.Model, dtype: Any) -> TensorFlowRunt
     tf = import_tensorflow()
     specification = tf.TensorSpec(input_shape(shaped), dtype)
     with silent_stderr(), without_xla(tf):
-        function = tf.function(lambda image: only_output(model, image)).get_concrete_function(specification)
+        function = tf.function(lambda image: model(image, training=False)).get_concrete_function(specification)
     return runtime_of_function(function, dtype.as_numpy_dtype)
 
 
