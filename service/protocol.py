@@ -126,7 +126,7 @@ class ImpatientProtocol(HttpToolsProtocol):
         is_due = (
             self.is_between_answers()
             if self._is_reading_head
-            else self.cycle is not None and not self.cycle.response_started
+            else self.cycle is not None and not self.pipeline and not self.cycle.response_started
         )
         if is_due:
             headers = f"content-type: text/plain; charset=utf-8\r\ncontent-length: {len(words)}\r\nconnection: close"
@@ -145,9 +145,17 @@ class ImpatientProtocol(HttpToolsProtocol):
     def _end(self) -> None:
         """Send nothing more, and close when the client does, or at a deadline."""
         self._has_ended = True
+        if not self.is_between_answers():
+            self._give_up_request()
         self.transport.write_eof()
         self.flow.resume_reading()
         self._set_deadline()
+
+    def _give_up_request(self) -> None:
+        """Have the application told that its client is gone: it would wait for the body, and write after the end."""
+        self.cycle.disconnected = True
+        self.cycle.waiting_for_100_continue = False
+        self.cycle.message_event.set()
 
     def on_message_begin(self) -> None:
         """Note that a head has begun."""

@@ -29,6 +29,8 @@ class Wire(asyncio.Transport):
         self.has_ended = False
 
     def write(self, data: Any) -> None:
+        if self.has_ended:
+            raise RuntimeError("Cannot call write() after write_eof()")
         self.sent += data
 
     def close(self) -> None:
@@ -51,6 +53,8 @@ async def tell_what_was_asked(scope: Any, receive: Any, send: Any) -> None:
     body, more = b"", scope["path"] != "/unread"
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return
         body, more = body + message["body"], message["more_body"]
     told = b"<%s %s %s>" % (scope["method"].encode(), scope["path"].encode(), body)
     headers = [(b"content-length", b"%d" % len(told))]
@@ -192,6 +196,22 @@ def test_what_is_invalid_gets_400_unless_another_answer_is_due():
         assert wire.sent.count(b"HTTP/1.1 400 ") == 1
         assert wire.has_ended
     wire = exchange([NEXT + b"\x16\x03\x01"])
+    assert b"HTTP/1.1 400 " not in wire.sent
+    assert wire.is_closed
+
+
+@pytest.mark.parametrize("path", [b"/first", b"/unread"])
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
+def test_what_waits_for_a_body_that_is_invalid_is_told_that_its_client_is_gone(path, expect, caplog):
+    head = b"POST %s HTTP/1.1\r\nHost: a\r\n%s" % (path, expect)
+    wire = exchange([head + CHUNKED + b"zz\r\n"])
+    assert wire.sent.startswith(b"HTTP/1.1 400 ")
+    assert wire.sent.count(b"HTTP/1.1 ") == 1
+    assert caplog.messages == ["Invalid HTTP request received."]
+
+
+def test_an_invalid_body_is_not_refused_in_the_place_of_an_earlier_answer():
+    wire = exchange([NEXT + b"POST /first HTTP/1.1\r\nHost: a\r\n" + CHUNKED + b"zz\r\n"])
     assert b"HTTP/1.1 400 " not in wire.sent
     assert wire.is_closed
 
