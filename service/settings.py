@@ -20,12 +20,12 @@ BUNDLED = Path(__file__).parent / "bundled"
 HOST = r"^(\*|((\*\.)?[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?)$"
 KEY = r"^[!-~]+$"
 """What a header can carry from every client: browsers refuse other alphabets, and clients differ in spelling them."""
-ORIGIN = r"^(\*|null|[a-z][a-z0-9+.-]*://[^\sA-Z/]+)$"
+ORIGIN = r"^(\*|null|[a-z][a-z0-9+.-]*://([a-z0-9*_.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?)$"
 """As browsers send it."""
 EXPECTED = {
     "allowed_hosts": "expected `example.com`, `*.example.com`, `[::1]`, any of them with `:PORT`, or `*`",
     "api_keys": "expected letters, digits and signs of ASCII, without blanks",
-    "cors_origins": "expected `https://example.com`, in lower case and without a path, also with `:PORT`, or `*`",
+    "cors_origins": "expected `https://example.com`, in lower-case ASCII and without a path, also with `:PORT`, or `*`",
 }
 """What to write, where msgspec would show a pattern that nobody can read."""
 HIDDEN = "***"

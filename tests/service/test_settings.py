@@ -37,6 +37,9 @@ def test_settings_survive_the_way_to_a_worker_through_the_environment():
         ("cors_origins", "example.com"),
         ("cors_origins", "https://example.com/"),
         ("cors_origins", "https://Example.com"),
+        ("cors_origins", "https://пример.рф"),
+        ("cors_origins", "https://user@example.com"),
+        ("cors_origins", "https://example.com?"),
     ],
 )
 def test_a_bad_value_is_refused_by_variable_flag_and_value(name, value):
@@ -57,7 +60,9 @@ def test_a_key_that_a_header_cannot_carry_is_refused_and_not_shown(key):
     assert key not in str(caught.value)
 
 
-@pytest.mark.parametrize("origin", ["*", "null", "http://localhost:8000", "https://*.example.com", "http://[::1]:1"])
+@pytest.mark.parametrize(
+    "origin", ["*", "null", "http://localhost:8000", "https://*.example.com", "http://[::1]:1", "moz-extension://0f-1a"]
+)
 def test_origins_are_written_as_browsers_send_them(origin):
     assert load_settings({"LIVEDIGIT_CORS_ORIGINS": f"https://a.example, {origin}"}).cors_origins[1] == origin
 
