@@ -39,6 +39,8 @@ def make_folder(_: click.Context, param: click.Parameter, file: Path | None) -> 
     """Make the folder of a file that is to be written. Raises `click.BadParameter`."""
     if file is None:
         return None
+    if not file.name:
+        raise click.BadParameter("expected the name of a file", param=param)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         # Tells more than the folder's mode does.

@@ -52,6 +52,13 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work(tmp_path, pl
     assert "--json" in answer.output
 
 
+def test_a_report_without_a_name_is_refused():
+    """As of a variable that is not set."""
+    answer = invoke("variants", ".", ".", "--json", "")
+    assert answer.exit_code == 2
+    assert "--json" in answer.output
+
+
 def test_a_report_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     file = tmp_path / "report.json"
     file.write_text("the last one")
