@@ -66,8 +66,8 @@ def decode(path: Path, data: bytes, kind: type[Document]) -> Document:
     return document
 
 
-def judge_pipeline(folder: Path, manifest: Manifest, run: TrainingRun | None, tensorflow: Runtime) -> GateResult | None:
-    """Hold a manifest against its run, and replay the golden images from their encoded bytes through TensorFlow.
+def judge_pipeline(folder: Path, manifest: Manifest, run: TrainingRun | None, runtime: Runtime) -> GateResult | None:
+    """Hold a manifest against its run, and replay the golden images from their encoded bytes.
 
     None where there is nothing to judge: a model that takes tensors, without a run.
     """
@@ -80,7 +80,7 @@ def judge_pipeline(folder: Path, manifest: Manifest, run: TrainingRun | None, te
     )
     images = (folder / manifest.golden.file).parent
     faults += [
-        fault for example in golden.examples if (fault := replay(images, example, spec, manifest.labels, tensorflow))
+        fault for example in golden.examples if (fault := replay(images, example, spec, manifest.labels, runtime))
     ]
     return judge_faults("pipeline", faults)
 
@@ -101,15 +101,15 @@ def contradictions(manifest: Manifest, run: TrainingRun) -> list[str]:
 
 
 def replay(
-    folder: Path, example: GoldenExample, spec: PreprocessingSpec, labels: tuple[str, ...], tensorflow: Runtime
+    folder: Path, example: GoldenExample, spec: PreprocessingSpec, labels: tuple[str, ...], runtime: Runtime
 ) -> str:
-    """Answer one golden image as TensorFlow did; what differs, or nothing."""
+    """Answer one golden image as when it was published; what differs, or nothing."""
     data = read_checked(folder / example.file, example.sha256)
     try:
         tensor = prepare_image(data, spec).tensor
     except ImageError as error:
         return f"{example.file}: {error}"
-    logits = tensorflow.answer(tensor[np.newaxis]).logits
+    logits = runtime.answer(tensor[np.newaxis]).logits
     difference = float(relative_errors(logits, np.array([example.logits]))[0])
     label = labels[int(logits[0].argmax())]
     if difference <= GOLDEN_TOLERANCE and label == example.label:
