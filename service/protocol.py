@@ -151,6 +151,11 @@ class ImpatientProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self._set_deadline()
 
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection; one that has ended has a deadline of its own."""
+        if not self._has_ended:
+            super().timeout_keep_alive_handler()
+
     def _give_up_request(self) -> None:
         """Have the application told that its client is gone: it would wait for the body, and write after the end."""
         self.cycle.disconnected = True

@@ -62,11 +62,12 @@ async def tell_what_was_asked(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": told})
 
 
-def exchange(segments: Sequence[bytes]) -> Wire:
+def exchange(segments: Sequence[bytes], **options: Any) -> Wire:
     """Let a connection receive segments, until it is closed."""
 
     async def main() -> Wire:
-        config = ServiceConfig(tell_what_was_asked, header_timeout_s=TIMEOUT_S, log_config=None, lifespan="off")
+        options.update(log_config=None, lifespan="off")
+        config = ServiceConfig(tell_what_was_asked, header_timeout_s=TIMEOUT_S, **options)
         connection, wire = ImpatientProtocol(config, ServerState(), {}), Wire()
         connection.connection_made(wire)
         for segment in segments:
@@ -223,6 +224,14 @@ def test_a_client_that_is_answered_amid_its_body_may_finish_it(last):
     assert wire.has_ended
     assert not wire.is_closed
     assert answers(exchange([*begun, b"7" * 15 + NEXT])) == answers(wire) == [b"POST /unread "]
+
+
+def test_a_client_that_finishes_its_body_is_not_taken_for_an_idle_one():
+    request = b"POST /unread HTTP/1.%d\r\nHost: a\r\nContent-Length: 20\r\n\r\n7 8 9"
+    assert exchange([request % 1], timeout_keep_alive=0).is_closed
+    wire = exchange([request % 0], timeout_keep_alive=0)
+    assert wire.has_ended
+    assert not wire.is_closed
 
 
 def test_a_client_that_has_sent_all_is_let_go_after_its_last_answer():
