@@ -191,7 +191,7 @@ def cut_to_answers(frozen: Any, names: list[str]) -> Any:
     answer = frozen.outputs[names.index(PROBABILITIES) if PROBABILITIES in names else 0]
     source = behind_identities(answer)
     if source.op.type == "Softmax":
-        return frozen.prune(frozen.inputs[:1], [source.op.inputs[0], source])
+        return cut(frozen, frozen.inputs[0], [source.op.inputs[0], source])
     shaped = behind_identities(answer, SHAPING)
     is_finished = is_distribution(probe_answer(frozen, answer))
     with frozen.graph.as_default():
@@ -204,14 +204,25 @@ def cut_to_answers(frozen: Any, names: list[str]) -> Any:
             logits, probabilities = tf.math.log(tf.maximum(answer, PROBABILITY_FLOOR)), answer
         else:
             logits, probabilities = answer, tf.nn.softmax(answer)
-    return frozen.prune(frozen.inputs[:1], [logits, probabilities])
+    return cut(frozen, frozen.inputs[0], [logits, probabilities])
+
+
+def cut(function: Any, image: Any, answers: list[Any]) -> Any:
+    """Prune a function to what leads from one tensor of its graph to others.
+
+    It is told what it takes: without that, TensorFlow writes an error with the whole input in it at each call, and
+    then calls it all the same (seen with 2.21), which takes longer than most answers.
+    """
+    tf = import_tensorflow()
+    taken = tf.TensorSpec(image.shape, image.dtype, IMAGE)
+    return function.prune(image, answers, input_signature=((taken,), {}))
 
 
 def probe_answer(frozen: Any, answer: Any) -> NDArray[Any]:
     """Run a frozen function on a few images; (N, classes)."""
     tf = import_tensorflow()
     image = frozen.inputs[0]
-    (answers,) = frozen.prune([image], [answer])(tf.cast(probe_images(image.shape[1:]), image.dtype))
+    (answers,) = cut(frozen, image, [answer])(tf.cast(probe_images(image.shape[1:]), image.dtype))
     return np.asarray(answers.numpy())
 
 

@@ -15,7 +15,7 @@ from export.errors import ArtifactError, CannotExport, one_line
 from export.parity import relative_errors, row_scale
 from export.precision import default_precision, rebuild
 from export.quiet import import_tensorflow, silent_stderr
-from export.runtimes import Images, Runtime, TensorFlowRuntime, runtime_of_function
+from export.runtimes import Images, Runtime, TensorFlowRuntime, cut, runtime_of_function
 from export.source import KERAS_FILE, Source
 from export.tracing import input_shape, without_xla
 
@@ -161,7 +161,7 @@ def double_function(function: Any) -> Any:
     definition = double_definition(function.graph.as_graph_def())
     wrapped = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(definition, name=""), [])
     tensor = wrapped.graph.get_tensor_by_name
-    return wrapped.prune(tensor(function.inputs[0].name), [tensor(output.name) for output in function.outputs])
+    return cut(wrapped, tensor(function.inputs[0].name), [tensor(output.name) for output in function.outputs])
 
 
 def double_definition(definition: Any) -> Any:
