@@ -15,6 +15,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from service.files import write_whole
+
 PACKAGES = ("livedigit", "litestar", "uvicorn", "uvloop", "onnxruntime", "numpy", "pillow")
 
 
@@ -95,9 +97,7 @@ def publish_report(report: Report, json_file: Path | None) -> NoReturn:
 
 def write_report(report: Report, json_file: Path) -> None:
     """Write it in one step for programs, and for those who want to judge it anew."""
-    temporary = json_file.with_name(f".{json_file.name}.new")
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
-    temporary.replace(json_file)
+    write_whole(json_file, msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
 def as_table(report: Report) -> Table:

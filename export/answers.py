@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.parity import PROBABILITY_LIMIT
+from export.parity import PROBABILITY_LIMIT, finite_rows
 
 SEED = 20261122
 OPEN_SIDES = (32, 64, 128, 256)
@@ -40,20 +40,16 @@ def probe_images(sides: Sequence[int | None]) -> NDArray[np.float32]:
 
 def is_distribution(answers: NDArray[Any]) -> bool:
     """Say whether every row of (N, classes) is a distribution over classes; rows that are no numbers do not count."""
-    return are_fractions(answers) and bool((np.abs(finite_rows(answers).sum(axis=1) - 1) <= PROBABILITY_LIMIT).all())
+    sums = answers[finite_rows(answers)].sum(axis=1, dtype=np.float64)
+    return are_fractions(answers) and bool((np.abs(sums - 1) <= PROBABILITY_LIMIT).all())
 
 
 def are_fractions(answers: NDArray[Any]) -> bool:
     """Say whether all of (N, classes) lies in [0, 1]; rows that are no numbers do not count."""
-    rows = finite_rows(answers)
+    rows = answers[finite_rows(answers)]
     return bool(rows.size and rows.min() >= 0 and rows.max() <= 1 + PROBABILITY_LIMIT)
 
 
 def is_finished(answers: NDArray[Any]) -> bool:
     """Say whether (N, classes), or (N, 1) for a yes, needs no softmax or sigmoid any more."""
     return are_fractions(answers) if answers.shape[1] == 1 else is_distribution(answers)
-
-
-def finite_rows(answers: NDArray[Any]) -> NDArray[np.float64]:
-    """Leave out rows with infinity or not-a-number; (N, classes) float64."""
-    return np.asarray(answers[np.isfinite(answers).all(axis=1)], np.float64)

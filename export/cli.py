@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from export.errors import UsageError
-from service.contract import MODEL_NAME
+from service.contract import MODEL_NAME, MODEL_NAME_IN_WORDS
 
 if TYPE_CHECKING:
     from export.exporting import Finished
@@ -194,9 +194,7 @@ def encode_report(report: ParityReport) -> str:
 def check_name(name: str) -> str:
     """Refuse a name that is no plain folder name. Raises `UsageError`."""
     if not re.fullmatch(MODEL_NAME, name):
-        raise UsageError(
-            f"--name {name!r}: expected letters, digits, `_`, `-` and `.`, starting with a letter or digit"
-        )
+        raise UsageError(f"--name {name!r}: expected {MODEL_NAME_IN_WORDS}")
     return name
 
 

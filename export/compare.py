@@ -10,7 +10,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export import parity
 from export.answers import probe_images
@@ -109,8 +108,9 @@ def prepare_contest(source: Source, model: onnx.ModelProto, data: bytes, convert
     approximated = sorted({node.op_type for node in converted.graph.node} & {*APPROXIMATED, *AMPLIFYING})
     strict = not rounded and not twin.single_operators
     meaning_limit = parity.MEANING_LIMIT if strict else parity.FOLDED_MEANING_LIMIT
-    logit_floor = find_floor(twin.runtime, noise)
-    refuse_mixed_rows(source, twin, noise, meaning_limit, logit_floor)
+    together, alone = (answer_in_batches(twin.runtime, noise, batch).logits for batch in (FLOOR_IMAGES, 1))
+    logit_floor = find_floor(together)
+    refuse_mixed_rows(source.name, together, alone, meaning_limit, logit_floor)
     return Contest(
         source=source,
         data=data,
@@ -126,22 +126,25 @@ def prepare_contest(source: Source, model: onnx.ModelProto, data: bytes, convert
     )
 
 
-def refuse_mixed_rows(source: Source, twin: Twin, images: Images, limit: float, floor: float) -> None:
-    """Refuse a model that answers an image otherwise in a batch than alone. Raises `CannotExport`."""
-    together, alone = (answer_in_batches(twin.runtime, images, size).logits for size in (len(images), 1))
-    rows = finite_rows(together, alone)
+def refuse_mixed_rows(name: str, together: parity.Array, alone: parity.Array, limit: float, floor: float) -> None:
+    """Refuse a model that answers an image otherwise in a batch than alone; (N, classes). Raises `CannotExport`."""
+    rows = parity.finite_rows(together, alone)
     off = float(parity.relative_errors(together[rows], alone[rows], floor).max(initial=0))
     if off > limit:
         raise CannotExport(
-            f"{source.name}: its answer to an image depends on the others of the batch, by {off:.0e} of the largest "
-            "logit: look for a softmax, a mean or another normalization over the batch axis"
+            f"{name}: its answer to an image depends on the others of the batch, by {off:.0e} of the largest logit: "
+            "look for a softmax, a mean or another normalization over the batch axis"
         )
 
 
-def find_floor(twin: Runtime, images: Images) -> float:
-    """Measure how small logits are next to nothing; 0 where none is finite."""
-    logits = answer_in_batches(twin, images[:TRUTH_BATCH], TRUTH_BATCH).logits
-    finite = logits[np.isfinite(logits).all(axis=1)]
+def first_logits(twin: Twin, inputs: InputSet) -> parity.Array:
+    """Ask the twin about the first images of a set; (N, classes)."""
+    return twin.runtime.answer(inputs.images[:TRUTH_BATCH]).logits
+
+
+def find_floor(logits: parity.Array) -> float:
+    """Measure how small logits (N, classes) are next to nothing; 0 where none is finite."""
+    finite = logits[parity.finite_rows(logits)]
     return FLOOR_SHARE * float(np.median(parity.row_scale(finite))) if len(finite) else 0.0
 
 
@@ -172,7 +175,7 @@ def choose_inputs(contest: Contest, spec: PreprocessingSpec | None) -> list[Inpu
     levels = level_inputs(contest.shape)
     start = (drawn or [noise])[0].images
     bright_ties = search_near_ties(contest.twin.runtime, levels.images)._replace(
-        name="near-ties of levels", logit_floor=find_floor(contest.twin.runtime, levels.images)
+        name="near-ties of levels", logit_floor=find_floor(first_logits(contest.twin, levels))
     )
     steady = [keep_steady(contest, inputs) for inputs in (levels, bright_ties)]
     return [
@@ -193,18 +196,13 @@ def keep_steady(contest: Contest, inputs: InputSet) -> InputSet:
     """Keep the rows on which TensorFlow in float32 stays near float64, whatever ONNX says; maybe none."""
     truth = answer_in_batches(contest.twin.runtime, inputs.images, TRUTH_BATCH).logits
     theirs = answer_in_batches(contest.tensorflow, inputs.images, TRUTH_BATCH).logits
-    finite = finite_rows(truth, theirs)
+    finite = parity.finite_rows(truth, theirs)
     if not len(finite):
         return inputs._replace(images=inputs.images[:0], labels=())
     floor = max(contest.logit_floor, inputs.logit_floor)
     errors = parity.relative_errors(theirs[finite], truth[finite], floor)
     rows = finite[errors <= STEADY_EPS * EPS]
     return inputs._replace(images=inputs.images[rows], labels=tuple(inputs.labels[row] for row in rows))
-
-
-def finite_rows(*arrays: parity.Array) -> NDArray[np.intp]:
-    """Number the rows of (N, classes) arrays that are finite in all."""
-    return np.flatnonzero(np.all([np.isfinite(array).all(axis=1) for array in arrays], axis=0))
 
 
 def compare(
@@ -219,7 +217,7 @@ def compare(
     Raises `CannotExport` where the model itself answers no image of a set with numbers.
     """
     start = time.monotonic()
-    floors = [find_floor(contest.twin.runtime, inputs.images) for inputs in input_sets if inputs.is_typical]
+    floors = [find_floor(first_logits(contest.twin, inputs)) for inputs in input_sets if inputs.is_typical]
     contest = contest._replace(logit_floor=max([contest.logit_floor, *floors]))
     judgements = []
     for inputs in input_sets:
@@ -269,7 +267,7 @@ def judge_inputs(contest: Contest, inputs: InputSet, batches: tuple[int, ...]) -
     contest = contest._replace(logit_floor=max(contest.logit_floor, inputs.logit_floor))
     truth = answer_in_batches(contest.twin.runtime, inputs.images, TRUTH_BATCH)
     theirs = answer_in_batches(contest.tensorflow, inputs.images, TRUTH_BATCH)
-    rows = finite_rows(truth.logits, theirs.logits)
+    rows = parity.finite_rows(truth.logits, theirs.logits)
     summary = InputSummary(name=inputs.name, images=len(truth.logits), skipped=len(truth.logits) - len(rows))
     if not len(rows):
         raise CannotExport(
@@ -324,7 +322,7 @@ def judge_batch(contest: Contest, name: str, images: Images, truth: Answers, bat
 
 def measure_differences(ours: Answers, theirs: Answers, truth: Answers, floor: float) -> Differences:
     """Take the plain figures of one input set at one batch size, of the rows that all answer with numbers."""
-    rows = finite_rows(*ours, *theirs)
+    rows = parity.finite_rows(*ours, *theirs)
     if not len(rows):
         return parity.NO_DIFFERENCES
     ours, theirs, truth = (choose_rows(answers, rows) for answers in (ours, theirs, truth))

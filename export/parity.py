@@ -92,6 +92,11 @@ class Promise(NamedTuple):
     """No label may turn whose margin, between the two largest logits, is more."""
 
 
+def finite_rows(*arrays: Array) -> NDArray[np.intp]:
+    """Number the rows of (N, classes) arrays that are finite in all."""
+    return np.flatnonzero(np.all([np.isfinite(array).all(axis=1) for array in arrays], axis=0))
+
+
 def row_scale(logits: Array, floor: float = SMALLEST_SCALE) -> NDArray[np.float64]:
     """Largest magnitude in each row of (N, classes), or `floor` where all of the row is smaller; (N,) float64.
 

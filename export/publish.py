@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from export.errors import PublishFailed, UsageError
+from service.files import sync_folder
 from service.versions import next_version
 
 PREFIX = ".publishing-"
@@ -106,14 +107,3 @@ def make_durable(folder: Path) -> None:
             with (Path(parent) / name).open("rb") as file:
                 os.fsync(file.fileno())
         sync_folder(Path(parent))
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries, where the system can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from export.errors import ArtifactError, CannotExport, one_line
-from export.parity import relative_errors, row_scale
+from export.parity import finite_rows, relative_errors, row_scale
 from export.precision import default_precision, rebuild
 from export.quiet import import_tensorflow, silent_stderr
 from export.runtimes import Images, Runtime, TensorFlowRuntime, cut, runtime_of_function
@@ -111,8 +111,8 @@ def distance(tensorflow: Runtime, other: Runtime, images: Images) -> float:
     single, double = (runtime.answer(images).logits for runtime in (tensorflow, other))
     if single.shape != double.shape:
         return np.inf
-    rows = np.isfinite(single).all(axis=1) & np.isfinite(double).all(axis=1)
-    if not rows.any():
+    rows = finite_rows(single, double)
+    if not len(rows):
         return 0.0
     largest = float(row_scale(double[rows]).max())
     return float(relative_errors(single[rows], double[rows], largest).max())

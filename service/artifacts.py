@@ -19,6 +19,7 @@ import numpy as np
 from service.classifier import Answer, Classifier
 from service.contract import SCHEMA_VERSION, Golden, GoldenExample, Manifest
 from service.errors import ArtifactError, ImageError, ModelNotFound, NoVersion
+from service.files import write_whole
 from service.preprocessing import Tensor, prepare_image
 from service.versions import list_versions
 
@@ -80,10 +81,8 @@ def pin_version(models_dir: Path, name: str, version: int) -> None:
     """Make a version the served one. Raises `ModelNotFound` or `ArtifactError`."""
     choose_version(models_dir, name, version)
     path = models_dir / name / PIN
-    temporary = path.with_suffix(".new")
     try:
-        temporary.write_text(f"{version}\n", encoding="ascii")
-        temporary.replace(path)
+        write_whole(path, b"%d\n" % version)
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror}") from error
 

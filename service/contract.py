@@ -17,6 +17,7 @@ SCHEMA_VERSION = 1
 
 MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 """Names a folder, and is part of a path of the API."""
+MODEL_NAME_IN_WORDS = "letters, digits, `_`, `-` and `.`, first a letter or digit"
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 

@@ -16,6 +16,7 @@ import msgspec
 
 from service.contract import QUARANTINE, CorrectionRequest, Manifest, StoredCorrection
 from service.errors import CorrectionNotKept, UsageError
+from service.files import write_whole
 from service.settings import Settings
 from service.workroom import Workroom
 
@@ -87,27 +88,3 @@ def describe_correction(request: CorrectionRequest, model: Manifest | None, now:
         version=model.version if model else None,
         received=now.isoformat(timespec="seconds"),
     )
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all, whatever happens to process and machine."""
-    temporary = path.with_suffix(".new")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

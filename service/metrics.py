@@ -18,6 +18,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 from service.contract import Manifest
 from service.errors import LiveDigitError
+from service.files import write_whole
 
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 LATENCY_BUCKETS_S = (
@@ -141,12 +142,7 @@ def reserve_file(path: Path) -> None:
     # One that is there is of an earlier worker with this number: its figures go on.
     if path.exists():
         return
-    growing = path.with_suffix(".growing")
-    try:
-        growing.write_bytes(bytes(RESERVED_BYTES))
-        growing.rename(path)
-    finally:
-        growing.unlink(missing_ok=True)
+    write_whole(path, bytes(RESERVED_BYTES), is_durable=False)
 
 
 def forget_dead_workers(folder: Path) -> None:

@@ -15,6 +15,7 @@ WEB = {"litestar", "uvicorn", "onnxruntime"}
 LEAVES = [
     "service.contract",
     "service.errors",
+    "service.files",
     "service.png",
     "service.preprocessing",
     "service.rendering",

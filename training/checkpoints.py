@@ -12,6 +12,7 @@ import msgspec
 
 from service.contract import DatasetRecord
 from service.errors import first_line
+from service.files import write_whole
 from training.config import Recipe
 from training.errors import DataError, NothingToResume, VersionTaken, writing
 
@@ -158,9 +159,7 @@ def lock(file: IO[str]) -> None:
 
 def write_progress(folder: Path, progress: Progress) -> None:
     """Replace `progress.json` in one step."""
-    temporary = folder / f"{PROGRESS_FILE}.new"
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(progress)))
-    temporary.replace(folder / PROGRESS_FILE)
+    write_whole(folder / PROGRESS_FILE, msgspec.json.format(msgspec.json.encode(progress)))
 
 
 def read_progress(folder: Path, like: Progress) -> Progress:

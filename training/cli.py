@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.contract import MODEL_NAME
+from service.contract import MODEL_NAME, MODEL_NAME_IN_WORDS
 from service.versions import next_version
 from training.errors import writing
 
@@ -31,7 +31,7 @@ DATA_DIR = click.option(
 def check_name(_: click.Context, __: click.Parameter, name: str) -> str:
     """Pass on what can be a folder's name and a model's. Raises `click.BadParameter`."""
     if not re.fullmatch(MODEL_NAME, name):
-        raise click.BadParameter(f"{name!r}: expected letters, digits, '_', '-' and '.', first a letter or digit")
+        raise click.BadParameter(f"{name!r}: expected {MODEL_NAME_IN_WORDS}")
     return name
 
 

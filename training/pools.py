@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from service.files import replacing
 from training.augment import distort_image, redraw_strokes
 from training.data import Digits, Pixels, prepare_digits
 from training.errors import DataError, writing
@@ -184,14 +185,8 @@ def save_images(path: Path, images: Pixels) -> None:
 
     Raises `OutputUnwritable`.
     """
-    temporary = path.with_suffix(f".{os.getpid()}")
-    with writing(path.parent, OTHER_CACHE):
-        try:
-            with temporary.open("wb") as file:
-                np.save(file, images)
-            temporary.rename(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with writing(path.parent, OTHER_CACHE), replacing(path) as file:
+        np.save(file, images)
 
 
 def cache_folder() -> Path:

@@ -1,4 +1,4 @@
-"""The reference evaluator on resizing, where float32 scales stand for quotients of whole sides."""
+"""The reference evaluator where it is not the standard's own: resizing by float32 scales, pooling whole arrays."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from export.evaluator import make_evaluator
 
 onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx.reference")
 
 
 def resize(side: int, scale: float, **attributes: object) -> np.ndarray:
@@ -38,3 +39,41 @@ def test_a_scale_that_float32_rounds_gives_the_side_that_was_meant(
 
 def test_a_scale_that_is_no_quotient_is_taken_as_it_is() -> None:
     np.testing.assert_allclose(resize(5, 1.5).ravel(), np.clip((np.arange(7) + 0.5) / 1.5 - 0.5, 0, 4), atol=1e-12)
+
+
+POOLS: dict[str, dict[str, object]] = {
+    "halves": {"kernel_shape": [2, 2], "strides": [2, 2]},
+    "overlapping": {"kernel_shape": [3, 2], "strides": [2, 1]},
+    "without strides": {"kernel_shape": [3, 3]},
+    "apart": {"kernel_shape": [1, 2], "strides": [2, 3]},
+    "padded": {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [0, 1, 2, 1]},
+    "same": {"kernel_shape": [3, 2], "strides": [2, 2], "auto_pad": "SAME_UPPER"},
+    "same, one by one": {"kernel_shape": [2, 3], "auto_pad": "SAME_UPPER"},
+    "valid": {"kernel_shape": [2, 2], "strides": [2, 2], "auto_pad": "VALID"},
+    "one axis": {"kernel_shape": [3], "strides": [2]},
+    "three axes": {"kernel_shape": [2, 2, 2], "strides": [2, 2, 2]},
+    # These are left to the standard's own.
+    "dilated": {"kernel_shape": [2, 2], "dilations": [2, 2]},
+    "rounded up": {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1},
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("outputs", [["pooled"], ["pooled", "indices"]])
+def test_pooling_gives_what_the_standard_gives(name: str, outputs: list[str]) -> None:
+    helper, attributes = onnx.helper, POOLS[name]
+    sides = [9, 6, 5][: len(attributes["kernel_shape"])]
+    node = helper.make_node("MaxPool", ["image"], outputs, **attributes)
+    types = {"image": onnx.TensorProto.DOUBLE, "pooled": onnx.TensorProto.DOUBLE, "indices": onnx.TensorProto.INT64}
+    image, *pooled = [helper.make_tensor_value_info(each, types[each], None) for each in ["image", *outputs]]
+    model = helper.make_model(
+        helper.make_graph([node], "g", [image], pooled), opset_imports=[helper.make_opsetid("", 18)]
+    )
+    images = np.random.default_rng(3).normal(size=(2, 3, *sides))
+
+    ours = make_evaluator(model).run(None, {"image": images})
+    standard = onnx.reference.ReferenceEvaluator(model).run(None, {"image": images})
+
+    for found, expected in zip(ours, standard, strict=True):
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype

@@ -1,0 +1,46 @@
+"""Writing that leaves what is there until the new is whole, whatever happens to process and machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+@contextmanager
+def replacing(path: Path, is_durable: bool = True) -> Iterator[BinaryIO]:
+    """Write a file that gets its name when it is whole, until when the one before keeps it. Raises `OSError`.
+
+    `is_durable`: only when it is on the disk, too, and the name after it.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if is_durable:
+        sync_folder(path.parent)
+
+
+def write_whole(path: Path, content: bytes, is_durable: bool = True) -> None:
+    """Write a file as `replacing` does. Raises `OSError`."""
+    with replacing(path, is_durable) as file:
+        file.write(content)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,48 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from service.files import replacing, write_whole
+
+
+@pytest.mark.parametrize("is_durable", [True, False])
+def test_a_file_takes_the_place_of_the_one_before(tmp_path: Path, is_durable: bool) -> None:
+    path = tmp_path / "file.json"
+    for content in (b"first, and longer", b"second"):
+        write_whole(path, content, is_durable)
+        assert path.read_bytes() == content
+        assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_fails_amid_writing_leaves_the_file_before(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(b"before")
+
+    def write_half() -> None:
+        with replacing(path) as file:
+            file.write(b"half of the ne")
+            assert path.read_bytes() == b"before"
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_file_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "file.json"
+    path.write_bytes(b"before")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(path, b"new")
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
