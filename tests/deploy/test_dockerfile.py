@@ -95,13 +95,25 @@ def free_port() -> int:
         return int(holder.getsockname()[1])
 
 
+def check_health(port: int, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, *health_check()[1:]],
+        env={**os.environ, "LIVEDIGIT_PORT": str(port), **environment},
+        capture_output=True,
+        check=False,
+    )
+
+
 def test_the_health_check_tells_a_live_server_from_none(server, free_port):
-    command = [sys.executable, *health_check()[1:]]
     for port, is_healthy in ((server.port, True), (free_port, False)):
-        done = subprocess.run(
-            command, env={**os.environ, "LIVEDIGIT_PORT": str(port)}, capture_output=True, check=False
-        )
+        done = check_health(port)
         assert (done.returncode == 0) == is_healthy, done.stderr
+
+
+def test_the_health_check_asks_no_proxy(server, free_port):
+    """Docker's client sets these in every container where its user has a proxy, `no_proxy` as its manual has it."""
+    done = check_health(server.port, http_proxy=f"http://127.0.0.1:{free_port}", no_proxy="127.0.0.0/8")
+    assert done.returncode == 0, done.stderr
 
 
 def copy_context(folder: Path) -> None:
