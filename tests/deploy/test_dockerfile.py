@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
+from service.door import FAREWELL_S
 from service.settings import load_settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -86,6 +87,20 @@ def test_the_settings_are_accepted_and_the_port_is_exposed():
     settings = load_settings(variables(FINAL))
     assert (settings.host, settings.log_format) == ("0.0.0.0", "json")  # noqa: S104
     assert only(FINAL, "EXPOSE") == str(settings.port)
+
+
+def documented(command: str) -> list[str]:
+    """The commands that the file's head names."""
+    text = (ROOT / "deploy/Dockerfile").read_text(encoding="utf-8")
+    return re.findall(rf"^# (docker {command} .*)$", text, re.MULTILINE)
+
+
+def test_docker_waits_longer_than_a_stop_takes():
+    settings = load_settings(variables(FINAL))
+    longest_s = settings.drain_s + FAREWELL_S + settings.shutdown_timeout_s
+    timeouts = [re.findall(r"--stop-timeout (\d+)", run) for run in documented("run")]
+    assert timeouts
+    assert all(len(given) == 1 and float(given[0]) > longest_s for given in timeouts)
 
 
 @pytest.fixture
