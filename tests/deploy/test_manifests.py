@@ -6,6 +6,7 @@ import configparser
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,14 @@ def test_ports_agree(name):
     assert declared["containerPort"] == port
     assert {probe["port"] for probe in probes(name).values()} <= {port, declared.get("name")}
     assert [value for key, value in annotations(name).items() if key.endswith("/port")] == [str(port)]
+
+
+@pytest.mark.parametrize("name", POD_FILES)
+def test_the_image_is_what_the_dockerfile_says_how_to_build(name):
+    project = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    image = f"{project['name']}:{project['version']}"
+    assert container(name)["image"] == image
+    assert f"docker build -f deploy/Dockerfile -t {image} ." in (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 
 
 def test_the_service_finds_the_pods():
