@@ -50,6 +50,15 @@ def runner(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_the_callers_python_stays_on_the_path(action: dict[str, Any]) -> None:
+    """setup-python puts its own first unless it is told not to, and the caller's next steps would run another."""
+    python = next(step for step in action["runs"]["steps"] if step.get("uses", "").startswith("actions/setup-python@"))
+    install = next(step for step in action["runs"]["steps"] if step.get("name") == "Install")
+    assert python["with"]["update-environment"] is False
+    assert install["env"]["PYTHON"] == f"${{{{ steps.{python['id']}.outputs.python-path }}}}"
+    assert install["run"].startswith('"$PYTHON" -m venv ')
+
+
 @pytest.mark.tensorflow
 def test_the_verify_step_reports_agreement(action: dict[str, Any], runner: Path) -> None:
     report = runner / "report"
