@@ -1,7 +1,11 @@
-"""LiveDigit as a Ray Serve application, for those who have a Ray cluster: `serve run deploy.ray_serve:application`.
+"""LiveDigit as a Ray Serve application, for those who have a Ray cluster, on whose nodes `livedigit` must be installed:
 
-Each replica is a whole server with a session of its own; Ray's proxy spreads the requests. Settings come from the
-replicas' environment (`LIVEDIGIT_...`), and `livedigit` must be installed on the nodes. Without a cluster,
+    serve run --app-dir deploy --working-dir deploy ray_serve:application
+
+Ray brings this file to the nodes, which have no `deploy`. Settings (`LIVEDIGIT_...`) come from the environment of the
+replicas, which is not that of this command: `--runtime-env-json '{"env_vars": {...}}'` adds to it.
+
+Each replica is a whole server with a session of its own; Ray's proxy spreads the requests. Without a cluster,
 `livedigit serve` is faster: a hop through Ray's proxy takes longer than the whole request.
 """
 

@@ -16,7 +16,8 @@ PROGRAM = """
 import json, socket, sys, urllib.request
 import ray
 from ray import serve
-from deploy.ray_serve import application
+sys.path.insert(0, "deploy")
+from ray_serve import application
 
 def ask(path, data=None):
     headers = {"Content-Type": "image/png"} if data else {}
@@ -27,14 +28,16 @@ def ask(path, data=None):
 with socket.socket() as holder:
     holder.bind(("127.0.0.1", 0))
     port = holder.getsockname()[1]
-ray.init(num_cpus=2, include_dashboard=False, configure_logging=False, log_to_driver=False)
+runtime_env = {"working_dir": "deploy", "env_vars": {"LIVEDIGIT_MODEL_VERSION": "3"}}
+ray.init(num_cpus=2, include_dashboard=False, configure_logging=False, log_to_driver=False, runtime_env=runtime_env)
 try:
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(application)
     image = open(sys.argv[1], "rb").read()
     answers = [ask("/predict", image)["digit"] for _ in range(8)]
     ready = ask("/v2/health/ready")["ready"]
-    json.dump({"ready": ready, "digits": answers}, open(sys.argv[2], "w"))
+    version = ask("/health")["version"]
+    json.dump({"ready": ready, "digits": answers, "version": version}, open(sys.argv[2], "w"))
 finally:
     serve.shutdown()
     ray.shutdown()
@@ -46,4 +49,4 @@ def test_it_answers_through_ray(repo_root: Path, tmp_path: Path):
     command = [sys.executable, "-c", PROGRAM, str(image), str(answers)]
     done = subprocess.run(command, cwd=repo_root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(answers.read_text()) == {"ready": True, "digits": [7] * 8}
+    assert json.loads(answers.read_text()) == {"ready": True, "digits": [7] * 8, "version": 3}
