@@ -22,6 +22,7 @@ FIELDS = [field.name for field in msgspec.structs.fields(Settings)]
 DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
 FILES = sorted(path for path in DEPLOY.iterdir() if path.is_file())
 POD_FILES = ["kubernetes.yaml", "kserve.yaml"]
+KUBERNETES_GRACE_S = 30
 
 
 def documents(name: str) -> list[dict[str, Any]]:
@@ -129,6 +130,11 @@ def longest_stop_s(settings: Settings) -> float:
 
 def test_kubernetes_waits_longer_than_a_stop_takes():
     assert pod("kubernetes.yaml")["terminationGracePeriodSeconds"] > longest_stop_s(settings_of("kubernetes.yaml"))
+
+
+def test_a_stop_takes_no_longer_than_kserve_lets_it():
+    """A ServingRuntime cannot name a grace period, so it is Kubernetes' own."""
+    assert longest_stop_s(settings_of("kserve.yaml")) < KUBERNETES_GRACE_S
 
 
 def test_kserve_serves_what_it_mounts_under_the_name_it_asks_for():
