@@ -55,7 +55,7 @@ def serve_alone(settings: Settings, listener: socket.socket) -> None:
 
 def serve_with_workers(settings: Settings, listener: socket.socket) -> None:
     """Serve from several processes that share one listening socket."""
-    with tempfile.TemporaryDirectory(prefix="livedigit-metrics-") as metrics_dir:
+    with metrics_folder() as metrics_dir:
         os.environ.update(as_environment(settings) | {MULTIPROCESS_DIR: metrics_dir})
         config = ServiceConfig(
             "service.startup:start_worker", factory=True, workers=settings.workers, **uvicorn_options(settings)
@@ -67,6 +67,17 @@ def serve_with_workers(settings: Settings, listener: socket.socket) -> None:
             # What keeps every worker from starting is told here, once: this process meets it as they did.
             start_app(settings)
             raise LiveDigitError("a worker could not start, and starting it here shows no reason: see the log")
+
+
+def metrics_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make the folder of the workers' metrics, which goes with the server. Raises `LiveDigitError`."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="livedigit-metrics-")
+    except OSError as error:
+        raise LiveDigitError(
+            f"no folder for the workers' metrics: {error.strerror}; name one in TMPDIR that can be written, "
+            "or serve with --workers 1"
+        ) from error
 
 
 class Supervisor(Multiprocess):

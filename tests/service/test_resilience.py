@@ -13,6 +13,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from service.errors import LiveDigitError, UndecodableImage
 from service.metrics import FILES, RESERVED_BYTES, reserve_room
 from service.preprocessing import prepare_image
 from service.protocol import is_readable
-from service.server import WORKER_TIMEOUT_S
+from service.server import WORKER_TIMEOUT_S, metrics_folder
 
 PATIENCE_S = 60
 BLOCK_BYTES = 512
@@ -302,6 +303,13 @@ def test_room_is_taken_for_the_figures_of_a_worker_before_a_disk_may_be_full(sta
 def test_no_room_for_the_figures_is_told(tmp_path):
     with pytest.raises(LiveDigitError, match=r"no room for the workers' metrics in .*/nowhere: .*; see TMPDIR"):
         reserve_room(tmp_path / "nowhere")
+
+
+def test_no_folder_for_the_figures_is_told(monkeypatch, tmp_path):
+    """As in a container whose root file system is read-only, where nothing is mounted at /tmp."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(LiveDigitError, match=r"no folder for the workers' metrics: .*TMPDIR.*--workers 1"):
+        metrics_folder()
 
 
 ORPHAN = """
