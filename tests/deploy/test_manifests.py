@@ -157,11 +157,16 @@ def test_alerts_ask_for_metrics_that_the_server_has(server):
 
 
 @pytest.fixture
-def unit() -> configparser.SectionProxy:
+def unit_file() -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     parser.optionxform = str  # type: ignore[assignment]
     parser.read(DEPLOY / "livedigit.service", encoding="utf-8")
-    return parser["Service"]
+    return parser
+
+
+@pytest.fixture
+def unit(unit_file) -> configparser.SectionProxy:
+    return unit_file["Service"]
 
 
 def test_systemd_starts_reloads_and_stops_as_the_server_does(unit):
@@ -169,6 +174,12 @@ def test_systemd_starts_reloads_and_stops_as_the_server_does(unit):
     assert unit["ExecReload"].endswith("-HUP $MAINPID")
     assert unit["KillMode"] == "mixed"
     assert float(unit["TimeoutStopSec"]) > longest_stop_s(Settings())
+
+
+def test_systemd_never_gives_up(unit_file):
+    """Its default limit is five starts in ten seconds, whatever `Restart` says, and one that fails takes a second."""
+    assert unit_file["Service"]["Restart"] == "always"
+    assert unit_file["Unit"]["StartLimitIntervalSec"] == "0"
 
 
 def test_systemd_leaves_a_place_to_keep_corrections_in(unit):
