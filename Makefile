@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
+APT    := apt-get install -y -qq --no-install-recommends
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Where MNIST and the pen strokes lie; without it, training downloads them and the tests that read them are skipped.
 export LIVEDIGIT_DATA_DIR ?= $(abspath $(wildcard ../shared/data))
@@ -47,15 +48,17 @@ lock: $(VENV)/.dev ## Renew requirements/*.txt from pyproject.toml, and those of
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 -c requirements/dev.txt -o requirements/serve.txt pyproject.toml
 	for needs in benchmarks/contenders/requirements/*.in; do $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version 3.11 -c requirements/serve.txt -o $${needs%.in}.txt $$needs || exit 1; done
 
+# The shell is the same Chromium without the parts around the page, and the tests take two thirds of the time in it.
 browser: ## Install Debian's Chromium for the browser tests, where that is possible
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	@command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && { $(APT) chromium-headless-shell || $(APT) chromium; } >/dev/null; } \
 	  || echo "chromium is missing and cannot be installed without root: the browser tests will be skipped"
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .bench dist .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV) || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv --clear $(VENV); }
+	$(PYTHON) -m venv $(VENV) || { [ "$$(id -u)" = 0 ] && apt-get update -qq && $(APT) python3-venv && $(PYTHON) -m venv --clear $(VENV); }
 
 $(VENV)/.serve: requirements/serve.txt pyproject.toml | $(BIN)/python
 	$(PIP) --require-hashes -r requirements/serve.txt

@@ -94,7 +94,7 @@ def make_drawings() -> Drawings:
     digits = msgspec.json.decode(STROKES.read_bytes(), type=list[Digit])
     digits += [Digit(digit.label, shrink(digit.strokes)) for digit in digits]
     strokes = [digit.strokes for digit in digits]
-    chromium = shutil.which("chromium")
+    chromium = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     encoder, pairs = paint_in_chromium(chromium, strokes) if chromium else (IMITATED, list(map(imitate, strokes)))
     return Drawings(encoder, tuple(Drawing(int(digit.label), *pair) for digit, pair in zip(digits, pairs, strict=True)))
 

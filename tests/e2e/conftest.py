@@ -13,6 +13,8 @@ playwright_api = pytest.importorskip("playwright.sync_api")
 
 # No graphics card, no sandbox inside containers that run as root, and no request of Chromium's own.
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+CHROMIUMS = ("chromium-headless-shell", "chromium", "google-chrome")
+"""The first that is installed; the shell is the same browser without the parts around the page, and twice as quick."""
 CANVAS_SIZE = 280
 
 
@@ -174,7 +176,7 @@ def browser() -> Iterator[Any]:
 
     One per module: Playwright's event loop runs as long as the browser does, and would be in the way of other tests'.
     """
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    executable = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     with playwright_api.sync_playwright() as playwright:
         try:
             running = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
