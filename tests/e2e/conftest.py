@@ -167,7 +167,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--screenshot", help="write the README's screenshot of the page to this file, and others beside it"
     )
-    parser.addoption("--replay", type=int, default=20, help="recorded drawings to draw on the page (default: 20)")
+    parser.addoption("--replay", type=int, default=10, help="recorded drawings to draw on the page (default: 10)")
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.data]
 MIN_ACCURACY = 0.75
 MIN_AGREEMENT = 0.95
 SEED = 7
-FEW = 20
+FEW = 10
 WIDE_CANVAS = (700, 280)
 
 
