@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -200,10 +201,32 @@ def run_calls(job: Job) -> Iterator[Pixels]:
         yield from (function(*arguments) for function, arguments in job.calls)
         return
     # Not forked: TensorFlow's threads do not survive a fork.
-    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), end_with, (os.getpid(),)) as executor:
-        futures = [executor.submit(function, *arguments) for function, arguments in job.calls]
+    executor = ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), end_with, (os.getpid(),))
+    try:
+        with shielding_processes():
+            futures = [executor.submit(function, *arguments) for function, arguments in job.calls]
         for future in futures:
             yield future.result()
+    finally:
+        # Who interrupts this does not wait for the minutes that the calls still to come would take.
+        executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def shielding_processes() -> Iterator[None]:
+    """Have the processes that are started in the block pass over Ctrl-C, where the system can.
+
+    A terminal sends it to the workers, too: each would print a traceback, or take it for the result of one call and go
+    on with the next.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with(parent: int) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,17 @@ import pytest
 from training.config import BASELINE, STROKES, Recipe
 from training.data import Digits
 from training.errors import DataError, OutputUnwritable
-from training.pools import NOT_A_DIGIT, Pool, Sources, make_pieces, make_pools, plan_images, run_calls
+from training.pools import (
+    FEW_CALLS,
+    NOT_A_DIGIT,
+    Job,
+    Pool,
+    Sources,
+    make_pieces,
+    make_pools,
+    plan_images,
+    run_calls,
+)
 from training.unipen import PenDigit
 
 RECIPE = msgspec.structs.replace(
@@ -215,6 +226,43 @@ calls = [(os.write, (1, b"drawing")), *[(time.sleep, (WAIT_S,))] * 20]
 list(run_calls(Job("slow", (), calls)))
 """
 WAIT_S = 60
+INTERRUPTED = """
+import subprocess
+from training.pools import Job, run_calls
+calls = [(subprocess.run, (["sh", "-c", "echo drawing; sleep 0.2"],))] * CALLS
+try:
+    list(run_calls(Job("slow", (), calls)))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+CALLS = 400
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes")
+def test_an_interrupted_run_does_not_wait_for_the_calls_to_come(repo_root: Path) -> None:
+    program = INTERRUPTED.replace("CALLS", str(CALLS))
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=repo_root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout.readline() == b"drawing\n"
+        # To all of them, as a terminal does it.
+        os.killpg(process.pid, signal.SIGINT)
+        output, complaints = process.communicate(timeout=WAIT_S)
+    assert (output.split()[-1], complaints) == (b"interrupted", b"")
+    assert output.count(b"drawing") < CALLS - 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal masks")
+def test_workers_leave_ctrl_c_to_the_run() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    look = (signal.pthread_sigmask, (signal.SIG_BLOCK, []))
+    for blocked in run_calls(Job("masks", (), [look] * (FEW_CALLS + 1))):
+        assert signal.SIGINT in blocked
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
