@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PROGRESS_FILE = "progress.json"
 LOCK_FILE = "lock"
+MAKE_ROOM = "make room there, and continue with --resume"
 
 
 class Progress(msgspec.Struct, kw_only=True):
@@ -87,7 +88,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
         self.progress.history.append({name: float(value) for name, value in (logs or {}).items()})
         self.progress.generators = read_generators(self.model)
         self.progress.finished = self.model.stop_training or epoch + 1 == self.progress.recipe.epochs
-        with writing(self.folder, "make room there, and continue with --resume"):
+        with writing(self.folder, MAKE_ROOM):
             self.save(self.weights_path(epoch))
             write_progress(self.folder, self.progress)
             self.remove_obsolete()
@@ -128,11 +129,14 @@ def read_generators(model: keras.Model) -> dict[str, list[int]]:
 
 @contextmanager
 def keep_others_out(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock until the block ends; a process that is killed lets go of it. Raises `VersionTaken`."""
+    """Hold the folder's lock until the block ends; a process that is killed lets go of it.
+
+    Raises `VersionTaken` or `OutputUnwritable`.
+    """
     if not folder.is_dir():
         yield
         return
-    with (folder / LOCK_FILE).open("w") as file:
+    with open_lock(folder) as file:
         try:
             lock(file)
         except BlockingIOError as error:
@@ -140,6 +144,12 @@ def keep_others_out(folder: Path) -> Iterator[None]:
                 f"{folder}: a run is at work there: wait until it has ended, or choose another --version"
             ) from error
         yield
+
+
+def open_lock(folder: Path) -> IO[str]:
+    """Open the file that is locked. Raises `OutputUnwritable`."""
+    with writing(folder, "make it writable, and continue with --resume"):
+        return (folder / LOCK_FILE).open("w")
 
 
 def lock(file: IO[str]) -> None:
@@ -163,12 +173,17 @@ def write_progress(folder: Path, progress: Progress) -> None:
 
 
 def read_progress(folder: Path, like: Progress) -> Progress:
-    """Read the progress of a run that was begun like this one. Raises `NothingToResume`."""
+    """Read the progress of a run that was begun like this one; it is this one if it has ended before it had any.
+
+    Raises `NothingToResume`.
+    """
+    if not folder.is_dir():
+        raise NothingToResume(f"{folder}: no unfinished run here: start it without --resume")
     path = folder / PROGRESS_FILE
     try:
         progress = msgspec.json.decode(path.read_bytes(), type=Progress)
-    except FileNotFoundError as error:
-        raise NothingToResume(f"{folder}: no unfinished run here: start it without --resume") from error
+    except FileNotFoundError:
+        return like
     except msgspec.DecodeError as error:
         raise NothingToResume(f"{path}: cannot be read ({error}): delete {folder} and train anew") from error
     if (progress.recipe, progress.seed) != (like.recipe, like.seed):

@@ -28,7 +28,7 @@ from training.calibration import (
     number_validation,
     recall_calibration,
 )
-from training.checkpoints import Progress, keep_others_out, read_progress, write_progress
+from training.checkpoints import MAKE_ROOM, Progress, keep_others_out, read_progress, write_progress
 from training.corrections import load_corrections, make_correction_pools
 from training.data import Digits, load_mnist, prepare_digits, split_rows, tensor_from_images
 from training.errors import DataError, VersionTaken, writing
@@ -188,11 +188,10 @@ def open_workshop(order: Order, resume: bool, begun: Progress) -> Iterator[Progr
     if not resume:
         make_workshop(order.workshop)
     with keep_others_out(order.workshop):
-        if resume:
-            yield read_progress(order.workshop, begun)
-        else:
-            write_progress(order.workshop, begun)
-            yield begun
+        progress = read_progress(order.workshop, begun) if resume else begun
+        with writing(order.workshop, MAKE_ROOM):
+            write_progress(order.workshop, progress)
+        yield progress
 
 
 def make_workshop(folder: Path) -> None:

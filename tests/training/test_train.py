@@ -359,6 +359,34 @@ def test_resume_refuses_other_data(tiny_mnist: Path, tmp_path: Path) -> None:
         train(order, resume=True)
 
 
+def test_a_run_that_the_disk_has_no_room_to_begin_is_named_and_can_be_resumed(
+    tiny_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.train import open_workshop
+
+    order = place_order(tiny_mnist, tmp_path)
+    with monkeypatch.context() as full:
+        full.setattr("training.checkpoints.write_whole", Mock(side_effect=OSError(errno.ENOSPC, "full")))
+        with (
+            pytest.raises(OutputUnwritable, match=r"No space left.*--resume"),
+            open_workshop(order, False, begin(order)),
+        ):
+            pass
+    with open_workshop(order, True, begin(order)) as progress:
+        assert progress == begin(order)
+        assert (order.workshop / "progress.json").is_file()
+
+
+def test_an_unfinished_run_that_cannot_be_written_is_named(tiny_mnist: Path, tmp_path: Path) -> None:
+    from training.train import train
+
+    order = place_order(tiny_mnist, tmp_path)
+    # Nobody may write a folder as a file, be it root.
+    (order.workshop / "lock").mkdir(parents=True)
+    with pytest.raises(OutputUnwritable, match="make it writable"):
+        train(order, resume=True)
+
+
 def test_a_run_that_was_begun_before_data_were_recorded_can_be_resumed(tiny_mnist: Path, tmp_path: Path) -> None:
     from training.train import gather_examples, open_workshop
 
