@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import time
+import zipfile
+import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import keras
 import msgspec
+import numpy as np
 
 from service.contract import DatasetRecord
 from service.errors import first_line
-from service.files import write_whole
+from service.files import replacing, write_whole
 from training.config import Recipe
 from training.errors import DataError, NothingToResume, VersionTaken, writing
 
@@ -94,31 +97,39 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             self.remove_obsolete()
 
     def save(self, path: Path) -> None:
-        """Save weights and optimizer. Raises `OSError`."""
-        try:
-            self.model.save_weights(path)
-        except RuntimeError as error:
-            # What h5py raises where a full disk keeps it from closing the file.
-            raise OSError(first_line(error)) from error
+        """Save weights and optimizer. Raises `OSError`.
+
+        Not by Keras: where the disk is full, HDF5 cannot close its file, and crashes when the process ends.
+        """
+        with replacing(path) as file:
+            np.savez(file, *map(keras.ops.convert_to_numpy, list_state(self.model)))
 
     def restore(self, model: keras.Model, epoch: int) -> None:
         """Load the state at the end of an epoch. Raises `DataError`."""
         path = self.weights_path(epoch)
         model.optimizer.build(model.trainable_variables)
         try:
-            model.load_weights(path)
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path}: cannot be read ({error}): delete {self.folder} and train anew") from error
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                for variable, array in zip(list_state(model), arrays.values(), strict=True):
+                    variable.assign(array)
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            reason = first_line(error)
+            raise DataError(f"{path}: cannot be read ({reason}): delete {self.folder} and train anew") from error
 
     def weights_path(self, epoch: int) -> Path:
         """Where the state at the end of an epoch lies."""
-        return self.folder / f"epoch-{epoch + 1:04}.weights.h5"
+        return self.folder / f"epoch-{epoch + 1:04}.npz"
 
     def remove_obsolete(self) -> None:
         """Keep the last epoch, to resume from, and the best so far, to end with."""
         kept = {self.weights_path(epoch) for epoch in (len(self.progress.history) - 1, self.progress.chosen_epoch)}
-        for path in set(self.folder.glob("epoch-*.weights.h5")) - kept:
+        for path in set(self.folder.glob("epoch-*.npz")) - kept:
             path.unlink()
+
+
+def list_state(model: keras.Model) -> list[keras.Variable]:
+    """List what an epoch changes, but for the generators, in an order that depends on the network alone."""
+    return [*model.weights, *model.optimizer.variables]
 
 
 def read_generators(model: keras.Model) -> dict[str, list[int]]:
