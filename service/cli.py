@@ -1,7 +1,8 @@
 """The `livedigit` command and the subcommands that need nothing but the slim install.
 
 Exit codes: 0 done; 1 failed, or verification found a disagreement; 2 usage; 3 cannot export; 4 an artifact's
-integrity; 70 a defect of ours. An expected error carries its own as `exit_code`, whichever package it comes from.
+integrity; 70 a defect of ours; 130 and 143 a training run that Ctrl-C or SIGTERM has ended and that can be resumed. An
+expected error carries its own as `exit_code`, whichever package it comes from.
 """
 
 from __future__ import annotations

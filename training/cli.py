@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import signal
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +13,7 @@ import click
 
 from service.contract import MODEL_NAME, MODEL_NAME_IN_WORDS
 from service.versions import next_version
-from training.errors import writing
+from training.errors import Interrupted, writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from training.assessment import Assessment
     from training.evaluate import Scores
     from training.numbers_assessment import NumberFigures
+    from training.train import Order
 
 OTHER_FOLDER = "choose another --out"
 DATA_DIR = click.option(
@@ -76,8 +80,26 @@ def train(
     from training import train as training
 
     order = training.Order(chosen, data_dir, out, name, version or next_version(out / name), seed, extra)
-    run = training.train(order, resume, click.echo)
+    with telling_how_to_go_on(order):
+        run = training.train(order, resume, click.echo)
     click.echo(f"{order.target}: {run.metrics['mnist_test_accuracy']:.2%} on the MNIST test set")
+
+
+@contextmanager
+def telling_how_to_go_on(order: Order) -> Iterator[None]:
+    """Have SIGTERM clear up as Ctrl-C does, and say how the run goes on after either. Raises `Interrupted`."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        if order.target.exists() or not order.workshop.exists():
+            raise
+        raise Interrupted(
+            f"{order.workshop}: the run was interrupted: continue it with --version {order.version} --resume",
+            int(error.code or 0) if isinstance(error, SystemExit) else 128 + signal.SIGINT,
+        ) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @click.command()

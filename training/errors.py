@@ -7,7 +7,8 @@ LiveDigitError                  exit_code 1
     ├── OutputUnwritable                      a folder for results cannot be made or written
     ├── UnknownRecipe           exit_code 2   there is no recipe of that name
     ├── VersionTaken            exit_code 2   that version is already there, finished or not
-    └── NothingToResume         exit_code 2   no unfinished run of that recipe, seed and number of epochs
+    ├── NothingToResume         exit_code 2   no unfinished run of that recipe, seed and number of epochs
+    └── Interrupted       exit_code 130, 143  Ctrl-C or SIGTERM has ended a run that can be resumed
 """
 
 from __future__ import annotations
@@ -54,6 +55,14 @@ class NothingToResume(TrainingError):
     """There is no unfinished run like the one that was asked for."""
 
     exit_code = 2
+
+
+class Interrupted(TrainingError):
+    """Ctrl-C or SIGTERM has ended a run that can be resumed."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 @contextmanager

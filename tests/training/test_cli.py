@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from click.testing import CliRunner
 
 from training.cli import evaluate, train
 from training.config import RECIPES, find_recipe
-from training.errors import DataError, ModelUnreadable, OutputUnwritable, UnknownRecipe
+from training.errors import DataError, Interrupted, ModelUnreadable, OutputUnwritable, UnknownRecipe
 
 
 def modules_after(statement: str) -> set[str]:
@@ -69,6 +70,27 @@ def test_a_name_that_no_model_can_be_exported_under_is_a_usage_error(tmp_path: P
 
 def test_a_seed_that_keras_cannot_take_is_a_usage_error() -> None:
     assert CliRunner().invoke(train, ["--seed", str(2**32)]).exit_code == 2
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_says_how_it_goes_on(
+    tiny_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, status: int
+) -> None:
+    def interrupt(*_: object) -> None:
+        signal.raise_signal(number)
+
+    # So that a handler that is missing fails the test and does not end it.
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        monkeypatch.setattr("training.train.carry_out", interrupt)
+        arguments = ["--recipe", "baseline", "--data-dir", str(tiny_mnist), "--out", str(tmp_path / "out")]
+        result = CliRunner().invoke(train, arguments)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert isinstance(result.exception, Interrupted)
+    assert result.exception.exit_code == status
+    assert str(result.exception).endswith("--version 1 --resume")
 
 
 @pytest.mark.parametrize("flag", [[], ["--numbers"]], ids=["digits", "numbers"])
