@@ -63,15 +63,22 @@ def describe_scores(figures: Assessment, run: TrainingRun | None) -> str:
             ("filling the canvas", strokes.filling),
         ]
     asked = f"Of a network trained by `{run.command}`" if run else f"Of {figures.model}"
-    unseen = run.config.get("held_out_writers", ()) if run else ()
-    held_out = ", which has not seen these writers" if strokes and set(strokes.writers) <= set(unseen) else ""
+    acquaintance = describe_acquaintance(strokes.writers, run) if strokes and run else ""
     lines = (
         f"| {name} | {each.accuracy:.2%} | {each.errors} of {each.examples:,} | {each.calibration_error:.2%} |"
         for name, each in rows
     )
-    return f"## Evaluation\n\n{asked}{held_out}.\n\n" + tabulate(
+    return f"## Evaluation\n\n{asked}{acquaintance}.\n\n" + tabulate(
         ("", "Right", "Errors", "Expected calibration error"), lines
     )
+
+
+def describe_acquaintance(writers: tuple[int, ...], run: TrainingRun) -> str:
+    """Say whether the network has learnt from the writers whom it is judged by."""
+    learns_from_strokes = run.config.get("stroke_copies", 0)
+    if not learns_from_strokes or set(writers) <= set(run.config.get("held_out_writers", ())):
+        return ", which has not seen these writers"
+    return ", which has learnt from these writers or some of them"
 
 
 def describe_strokes(figures: StrokeFigures) -> str:

@@ -48,7 +48,8 @@ def draw_confusion(axes: Axes, name: str, answers: Answered) -> None:
     axes.imshow(counts, cmap="Reds")
     for (label, answer), count in np.ndenumerate(counts):
         if count:
-            axes.text(answer, label, str(count), ha="center", va="center")
+            is_dark = count > counts.max() / 2
+            axes.text(answer, label, str(count), ha="center", va="center", color="white" if is_dark else "black")
     axes.set(
         xticks=range(10), yticks=range(10), xlabel="answer", ylabel="label", title=f"{name}: {counts.sum()} errors"
     )

@@ -31,7 +31,7 @@ ALL = Assessment(
 )
 
 
-def record(held_out: tuple[int, ...]) -> TrainingRun:
+def record(held_out: tuple[int, ...], stroke_copies: int = 16) -> TrainingRun:
     return TrainingRun(
         schema_version=1,
         recipe="strokes",
@@ -44,7 +44,7 @@ def record(held_out: tuple[int, ...]) -> TrainingRun:
         weights_sha256="0" * 64,
         labels=(),
         preprocessing=None,
-        config={"held_out_writers": held_out},
+        config={"held_out_writers": held_out, "stroke_copies": stroke_copies},
         datasets=(),
         metrics={},
         tools={},
@@ -64,6 +64,11 @@ def test_writers_are_called_unseen_where_the_run_held_some_out(held_out: tuple[i
     text = describe(ALL, record(held_out))
     assert "livedigit train --seed 5" in text
     assert ("has not seen these writers" in text) == expected
+    assert ("has learnt from these writers" in text) != expected
+
+
+def test_writers_are_called_unseen_where_the_run_learnt_from_no_strokes() -> None:
+    assert "has not seen these writers" in describe(ALL, record((), stroke_copies=0))
 
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
@@ -85,4 +90,5 @@ def test_writers_are_not_called_unseen_where_some_of_them_were_learnt_from() -> 
 
 
 def test_no_writers_are_called_unseen_where_none_were_asked_about() -> None:
-    assert "has not seen" not in describe(msgspec.structs.replace(ALL, strokes=None), record((5, 10)))
+    text = describe(msgspec.structs.replace(ALL, strokes=None), record((5, 10)))
+    assert "these writers" not in text
