@@ -147,6 +147,7 @@ def evaluate(
         from training.picture import draw_assessment
 
         make_folder(out)
+    run = read_run(model) if card else None
     figures, answered = assess(
         load_classifier(model),
         "/".join(model.resolve().parts[-2:]),
@@ -155,14 +156,15 @@ def evaluate(
         lambda step: click.echo(f"{step} ...", err=True),
     )
     encoded = msgspec.json.format(msgspec.json.encode(figures))
+    # Before the files: the work of minutes is not lost where they cannot be written.
+    click.echo(encoded if as_json else "\n".join(tabulate(figures)))
     if out:
         with writing(out, OTHER_FOLDER):
             (out / "report.json").write_bytes(encoded + b"\n")
             draw_assessment(figures, answered, out / "report.png")
     if card:
         with writing(card, "choose another --card"):
-            (card / EVALUATION_FILE).write_text(describe(figures, read_run(model)), encoding="utf-8")
-    click.echo(encoded if as_json else "\n".join(tabulate(figures)))
+            (card / EVALUATION_FILE).write_text(describe(figures, run), encoding="utf-8")
 
 
 def make_folder(out: Path) -> None:
@@ -190,11 +192,11 @@ def evaluate_numbers(model: Path, data_dir: Path | None, out: Path | None, as_js
         lambda step: click.echo(f"{step} ...", err=True),
     )
     encoded = msgspec.json.format(msgspec.json.encode(figures))
+    click.echo(encoded if as_json else "\n".join(tabulate_numbers(figures)))
     if out:
         with writing(out, OTHER_FOLDER):
             (out / "numbers.json").write_bytes(encoded + b"\n")
             draw_worst_numbers(answers, out / "numbers.png")
-    click.echo(encoded if as_json else "\n".join(tabulate_numbers(figures)))
 
 
 def tabulate_numbers(figures: NumberFigures) -> Iterator[str]:

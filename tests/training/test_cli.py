@@ -102,6 +102,28 @@ def test_a_folder_for_results_that_cannot_be_made_is_named(repo_root: Path, tmp_
     assert "--out" in str(result.exception)
 
 
+def test_figures_are_told_where_their_files_cannot_be_written(
+    repo_root: Path, tiny_mnist: Path, tmp_path: Path
+) -> None:
+    # Nobody may write a folder as a file, be it root.
+    (tmp_path / "report.json").mkdir()
+    model = str(repo_root / "artifacts/models/digits/2")
+    result = CliRunner().invoke(evaluate, [model, "--data-dir", str(tiny_mnist), "--out", str(tmp_path)])
+    assert isinstance(result.exception, OutputUnwritable)
+    assert "MNIST test  " in result.output
+
+
+def test_a_record_for_the_card_that_cannot_be_read_is_named_before_the_work(
+    repo_root: Path, tiny_mnist: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "model.onnx").write_bytes((repo_root / "artifacts/models/digits/2/model.onnx").read_bytes())
+    (tmp_path / "manifest.json").write_text("{")
+    arguments = [str(tmp_path), "--data-dir", str(tiny_mnist), "--card", str(tmp_path)]
+    result = CliRunner().invoke(evaluate, arguments)
+    assert isinstance(result.exception, ModelUnreadable)
+    assert result.output == ""
+
+
 @pytest.mark.parametrize("flag", [[], ["--numbers"]], ids=["digits", "numbers"])
 def test_a_recording_without_the_judging_writers_is_refused(repo_root: Path, tiny_data: Path, flag: list[str]) -> None:
     recording = tiny_data / "pendigits" / "pendigits-orig.tra"
