@@ -29,10 +29,17 @@ COLOURS = ("#b8bcc8", "#3566d8", "#1b9e77")
 def main(out: Path, reports: tuple[str, ...]) -> None:
     """Draw the reports' errors per condition side by side into OUT."""
     import matplotlib as mpl
+    from matplotlib.backend_bases import FigureCanvasBase
     from matplotlib.figure import Figure
 
     if bare := [each for each in reports if not all(each.partition("="))]:
         raise click.UsageError(f"{bare[0]}: expected NAME=REPORT")
+    names = [each.partition("=")[0] for each in reports]
+    if len(set(names)) < len(names):
+        raise click.UsageError(f"{', '.join(names)}: expected another name for each report")
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if out.suffix and out.suffix[1:].lower() not in formats:
+        raise click.UsageError(f"{out}: cannot be drawn as {out.suffix[1:]}: expected one of {', '.join(formats)}")
     figures = {name: read_strokes(Path(path)) for name, _, path in (each.partition("=") for each in reports)}
     # The salt makes the same figures the same file.
     with mpl.rc_context(

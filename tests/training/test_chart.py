@@ -47,3 +47,16 @@ def test_a_chart_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     report = write_report(tmp_path / "report.json")
     result = CliRunner().invoke(main, [str(tmp_path / "missing" / "a.svg"), f"old={report}"])
     assert (result.exit_code, "a.svg: cannot be written" in result.output) == (1, True)
+
+
+def test_two_reports_of_one_name_are_a_usage_error(tmp_path: Path) -> None:
+    """One of them would be missing from the chart."""
+    report = write_report(tmp_path / "report.json")
+    result = CliRunner().invoke(main, [str(tmp_path / "a.svg"), f"old={report}", f"old={report}"])
+    assert (result.exit_code, "another name for each report" in result.output) == (2, True)
+
+
+def test_a_format_that_cannot_be_drawn_is_a_usage_error(tmp_path: Path) -> None:
+    report = write_report(tmp_path / "report.json")
+    result = CliRunner().invoke(main, [str(tmp_path / "a.doc"), f"old={report}"])
+    assert (result.exit_code, "cannot be drawn as doc: expected one of" in result.output) == (2, True)
