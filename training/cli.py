@@ -79,7 +79,9 @@ def train(
     import_tensorflow()
     from training import train as training
 
-    order = training.Order(chosen, data_dir, out, name, version or next_version(out / name), seed, extra)
+    with writing(out, OTHER_FOLDER):
+        version = version or next_version(out / name)
+    order = training.Order(chosen, data_dir, out, name, version, seed, extra)
     with telling_how_to_go_on(order):
         run = training.train(order, resume, click.echo)
     click.echo(f"{order.target}: {run.metrics['mnist_test_accuracy']:.2%} on the MNIST test set")

@@ -101,8 +101,13 @@ def find_all(folder: Path, names: tuple[str, ...]) -> tuple[Path, ...]:
 
 
 def find_packed(folder: Path, name: str) -> Path | None:
-    """Find a file, packed or not."""
-    return next((path for suffix in ("", ".gz", ".Z") if (path := folder / f"{name}{suffix}").is_file()), None)
+    """Find a file, packed or not. Raises `DataError` where the folder may not be looked into."""
+    try:
+        return next((path for suffix in ("", ".gz", ".Z") if (path := folder / f"{name}{suffix}").is_file()), None)
+    except PermissionError as error:
+        raise DataError(
+            f"{folder}: cannot be read ({error.strerror}): give yourself the right to, or move it"
+        ) from error
 
 
 def read_mnist(files: tuple[Path, ...], split: Split) -> Digits:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
@@ -91,6 +93,16 @@ def test_an_interrupted_run_says_how_it_goes_on(
     assert isinstance(result.exception, Interrupted)
     assert result.exception.exit_code == status
     assert str(result.exception).endswith("--version 1 --resume")
+
+
+@pytest.mark.tensorflow
+def test_a_folder_for_versions_that_may_not_be_looked_into_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.cli.next_version", Mock(side_effect=PermissionError(errno.EACCES, "")))
+    result = CliRunner().invoke(train, ["--data-dir", str(tmp_path), "--out", str(tmp_path)])
+    assert isinstance(result.exception, OutputUnwritable)
+    assert "--out" in str(result.exception)
 
 
 @pytest.mark.parametrize("flag", [[], ["--numbers"]], ids=["digits", "numbers"])

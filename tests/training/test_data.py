@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import gzip
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from training.data import (
     MNIST_SHA256,
     download_mnist,
+    find_mnist,
     load_mnist,
     prepare_digits,
     split_rows,
@@ -185,3 +187,12 @@ def test_test_images_may_be_there_alone(tiny_mnist: Path) -> None:
     assert load_mnist(tiny_mnist, "test")[1].examples == 40
     with pytest.raises(DataError, match="no MNIST train split"):
         load_mnist(tiny_mnist, "train")
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)"):
+        find_mnist(tmp_path, "train")
