@@ -18,6 +18,7 @@ from training.errors import Interrupted, writing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from service.contract import TrainingRun
     from training.assessment import Assessment
     from training.evaluate import Scores
     from training.numbers_assessment import NumberFigures
@@ -144,12 +145,12 @@ def evaluate(
     from training.describe import EVALUATION_FILE, describe
     from training.runners import load_classifier, read_run
 
+    run = read_run(model)
     if out:
         # Before the work of minutes: the folder may be out of reach, and matplotlib may be missing.
         from training.picture import draw_assessment
 
         make_folder(out)
-    run = read_run(model) if card else None
     figures, answered = assess(
         load_classifier(model),
         "/".join(model.resolve().parts[-2:]),
@@ -160,6 +161,8 @@ def evaluate(
     encoded = msgspec.json.format(msgspec.json.encode(figures))
     # Before the files: the work of minutes is not lost where they cannot be written.
     click.echo(encoded if as_json else "\n".join(tabulate(figures)))
+    if figures.strokes:
+        warn_of_acquaintance(figures.strokes.writers, run)
     if out:
         with writing(out, OTHER_FOLDER):
             (out / "report.json").write_bytes(encoded + b"\n")
@@ -167,6 +170,14 @@ def evaluate(
     if card:
         with writing(card, "choose another --card"):
             (card / EVALUATION_FILE).write_text(describe(figures, run), encoding="utf-8")
+
+
+def warn_of_acquaintance(writers: tuple[int, ...], run: TrainingRun | None) -> None:
+    """Say so where the figures are of writers from whom the model has learnt."""
+    from training.describe import ACQUAINTANCE, has_learnt_from
+
+    if run and (learnt := has_learnt_from(writers, run)):
+        click.echo(f"The model {ACQUAINTANCE[learnt]}: how it does on others, their figures do not tell.", err=True)
 
 
 def make_folder(out: Path) -> None:
@@ -181,8 +192,9 @@ def evaluate_numbers(model: Path, data_dir: Path | None, out: Path | None, as_js
 
     from service.numbers.reading import Model
     from training.numbers_assessment import assess_numbers
-    from training.runners import load_runner
+    from training.runners import load_runner, read_run
 
+    run = read_run(model)
     if out:
         from training.numbers_picture import draw_worst_numbers
 
@@ -195,6 +207,7 @@ def evaluate_numbers(model: Path, data_dir: Path | None, out: Path | None, as_js
     )
     encoded = msgspec.json.format(msgspec.json.encode(figures))
     click.echo(encoded if as_json else "\n".join(tabulate_numbers(figures)))
+    warn_of_acquaintance(figures.writers, run)
     if out:
         with writing(out, OTHER_FOLDER):
             (out / "numbers.json").write_bytes(encoded + b"\n")

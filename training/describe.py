@@ -35,6 +35,8 @@ DATA = """\
 All distorted before the shared preprocessing.
 """
 
+ACQUAINTANCE = {False: "has not seen these writers", True: "has learnt from these writers or some of them"}
+
 LIMITS = """\
 ## Known limits
 
@@ -63,7 +65,7 @@ def describe_scores(figures: Assessment, run: TrainingRun | None) -> str:
             ("filling the canvas", strokes.filling),
         ]
     asked = f"Of a network trained by `{run.command}`" if run else f"Of {figures.model}"
-    acquaintance = describe_acquaintance(strokes.writers, run) if strokes and run else ""
+    acquaintance = f", which {ACQUAINTANCE[has_learnt_from(strokes.writers, run)]}" if strokes and run else ""
     lines = (
         f"| {name} | {each.accuracy:.2%} | {each.errors} of {each.examples:,} | {each.calibration_error:.2%} |"
         for name, each in rows
@@ -73,12 +75,10 @@ def describe_scores(figures: Assessment, run: TrainingRun | None) -> str:
     )
 
 
-def describe_acquaintance(writers: tuple[int, ...], run: TrainingRun) -> str:
-    """Say whether the network has learnt from the writers whom it is judged by."""
+def has_learnt_from(writers: tuple[int, ...], run: TrainingRun) -> bool:
+    """Tell whether a network has learnt from any of the writers whom it is judged by."""
     learns_from_strokes = run.config.get("stroke_copies", 0)
-    if not learns_from_strokes or set(writers) <= set(run.config.get("held_out_writers", ())):
-        return ", which has not seen these writers"
-    return ", which has learnt from these writers or some of them"
+    return bool(learns_from_strokes) and not set(writers) <= set(run.config.get("held_out_writers", ()))
 
 
 def describe_strokes(figures: StrokeFigures) -> str:

@@ -147,6 +147,8 @@ def test_the_command_prints_the_table_and_keeps_figures_and_picture(
     done = CliRunner().invoke(cli.evaluate, list(map(str, arguments)), catch_exceptions=False)
     assert done.exit_code == 0
     assert "touching pairs, image" in done.output
+    # As its manifest says.
+    assert "The model has learnt from these writers" in done.stderr
     assert {path.name for path in out.iterdir()} == {"numbers.json", "numbers.png"}
 
 
