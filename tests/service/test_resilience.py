@@ -271,13 +271,12 @@ def test_a_disk_without_room_for_figures_leaves_none_that_a_scrape_would_read(mo
     """prometheus-client cannot read a file that is empty or cut short, so that every scrape failed from then on."""
     seen = []
 
-    def write_in_part(path: Path, data: bytes) -> int:
-        with path.open("wb") as file:
-            file.write(data[:3])
+    def fail(written: Path, target: Path) -> Path:
+        assert written.exists()
         seen.extend(tmp_path.glob("*.db"))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_bytes", write_in_part)
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(LiveDigitError, match="No space left"):
         reserve_room(tmp_path)
     assert not seen
