@@ -99,8 +99,9 @@ def pool_window(
     rank = len(kernel_shape)
     strides, pads = strides or (1,) * rank, pads or (0,) * 2 * rank
     if auto_pad == "SAME_UPPER":
+        # Never less than nothing, as it is where strides are wider than the window: the standard's own crops there.
         missing = [
-            (-(-side // stride) - 1) * stride + size - side
+            max((-(-side // stride) - 1) * stride + size - side, 0)
             for side, size, stride in zip(sides, kernel_shape, strides, strict=True)
         ]
         pads = (*(each // 2 for each in missing), *(each - each // 2 for each in missing))

@@ -77,3 +77,23 @@ def test_pooling_gives_what_the_standard_gives(name: str, outputs: list[str]) ->
     for found, expected in zip(ours, standard, strict=True):
         np.testing.assert_array_equal(found, expected)
         assert found.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("sides", [(9, 6), (30, 7)])
+@pytest.mark.parametrize("size", [1, 2])
+def test_pooling_in_strides_wider_than_the_window_starts_at_the_edge(sides: tuple[int, int], size: int) -> None:
+    """As TensorFlow and ONNX Runtime have it; the standard's own pads by less than nothing."""
+    helper, kind = onnx.helper, onnx.TensorProto.DOUBLE
+    node = helper.make_node(
+        "MaxPool", ["image"], ["pooled"], kernel_shape=[size, size], strides=[3, 3], auto_pad="SAME_UPPER"
+    )
+    image, pooled = (helper.make_tensor_value_info(name, kind, [1, 2, None, None]) for name in ("image", "pooled"))
+    graph = helper.make_graph([node], "g", [image], [pooled])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    images = np.random.default_rng(3).normal(size=(1, 2, *sides))
+
+    (found,) = make_evaluator(model).run(None, {"image": images})
+
+    starts = [range(0, side, 3) for side in sides]
+    expected = [[images[..., y : y + size, x : x + size].max(axis=(2, 3)) for x in starts[1]] for y in starts[0]]
+    np.testing.assert_array_equal(found, np.moveaxis(expected, (0, 1), (2, 3)))
