@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+UNKNOWN_SYNC = errno.EINVAL, errno.EBADF
+"""What is heard of a folder where the file system knows no sync of one: Samba and CIFS (borgbackup/borg#1287), and
+virtiofs (docker/sbx-releases#148)."""
 
 
 @contextmanager
@@ -42,5 +47,8 @@ def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNKNOWN_SYNC:
+            raise
     finally:
         os.close(descriptor)
