@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import signal
-import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -91,18 +90,28 @@ def train(
 @contextmanager
 def telling_how_to_go_on(order: Order) -> Iterator[None]:
     """Have SIGTERM clear up as Ctrl-C does, and say how the run goes on after either. Raises `Interrupted`."""
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    received: list[int] = []
+
+    def stop(number: int, _: object) -> NoReturn:
+        received.append(number)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    # What it was started to pass over, as a shell's `&` has it, it goes on to pass over.
+    heeded = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as error:
-        if order.target.exists() or not order.workshop.exists():
+    # Whatever it is: amid the building of a graph, TensorFlow and Keras make another error of what `stop` raises.
+    except BaseException as error:
+        if not received or order.target.exists() or not order.workshop.exists():
             raise
         raise Interrupted(
             f"{order.workshop}: the run was interrupted: continue it with --version {order.version} --resume",
-            int(error.code or 0) if isinstance(error, SystemExit) else 128 + signal.SIGINT,
+            128 + received[-1],
         ) from error
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @click.command()

@@ -4,6 +4,7 @@ import errno
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -74,18 +75,33 @@ def test_a_seed_that_keras_cannot_take_is_a_usage_error() -> None:
     assert CliRunner().invoke(train, ["--seed", str(2**32)]).exit_code == 2
 
 
+def raise_in_python(number: signal.Signals) -> None:
+    signal.raise_signal(number)
+
+
+def raise_in_a_graph(number: signal.Signals) -> None:
+    """As TensorFlow and Keras have it where they are interrupted amid building one."""
+    try:
+        signal.raise_signal(number)
+    except (KeyboardInterrupt, SystemExit):
+        raise SystemError("returned a result with an exception set") from None
+
+
 @pytest.mark.tensorflow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("interrupt", [raise_in_python, raise_in_a_graph])
 def test_an_interrupted_run_says_how_it_goes_on(
-    tiny_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, status: int
+    tiny_mnist: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    interrupt: Callable[[signal.Signals], None],
+    number: signal.Signals,
+    status: int,
 ) -> None:
-    def interrupt(*_: object) -> None:
-        signal.raise_signal(number)
-
     # So that a handler that is missing fails the test and does not end it.
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
-        monkeypatch.setattr("training.train.carry_out", interrupt)
+        monkeypatch.setattr("training.train.carry_out", lambda *_: interrupt(number))
         arguments = ["--recipe", "baseline", "--data-dir", str(tiny_mnist), "--out", str(tmp_path / "out")]
         result = CliRunner().invoke(train, arguments)
     finally:
@@ -93,6 +109,28 @@ def test_an_interrupted_run_says_how_it_goes_on(
     assert isinstance(result.exception, Interrupted)
     assert result.exception.exit_code == status
     assert str(result.exception).endswith("--version 1 --resume")
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_passes_over_what_it_was_started_to_pass_over(
+    tiny_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """As a shell starts what is to run behind it."""
+
+    def carry_on(*_: object) -> Mock:
+        signal.raise_signal(number)
+        return Mock(metrics={"mnist_test_accuracy": 1})
+
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr("training.train.carry_out", carry_on)
+        arguments = ["--recipe", "baseline", "--data-dir", str(tiny_mnist), "--out", str(tmp_path / "out")]
+        result = CliRunner().invoke(train, arguments)
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+    assert result.exit_code == 0
 
 
 @pytest.mark.tensorflow
