@@ -112,7 +112,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 for variable, array in zip(list_state(model), arrays.values(), strict=True):
                     variable.assign(array)
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
             reason = first_line(error)
             raise DataError(f"{path}: cannot be read ({reason}): delete {self.folder} and train anew") from error
 

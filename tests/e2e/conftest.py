@@ -14,7 +14,7 @@ playwright_api = pytest.importorskip("playwright.sync_api")
 # No graphics card, no sandbox inside containers that run as root, and no request of Chromium's own.
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 CHROMIUMS = ("chromium-headless-shell", "chromium", "google-chrome")
-"""The first that is installed; the shell is the same browser without the parts around the page, and twice as quick."""
+"""The first that is installed; the shell is the same browser without the parts around the page, and quicker."""
 CANVAS_SIZE = 280
 
 
