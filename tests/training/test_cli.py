@@ -98,14 +98,14 @@ def test_an_interrupted_run_says_how_it_goes_on(
     number: signal.Signals,
     status: int,
 ) -> None:
-    # So that a handler that is missing fails the test and does not end it.
-    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    # So that a handler that is missing fails the test and does not end it, and a shell's `&` changes nothing.
+    before = signal.signal(number, lambda *_: None)
     try:
         monkeypatch.setattr("training.train.carry_out", lambda *_: interrupt(number))
         arguments = ["--recipe", "baseline", "--data-dir", str(tiny_mnist), "--out", str(tmp_path / "out")]
         result = CliRunner().invoke(train, arguments)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
     assert isinstance(result.exception, Interrupted)
     assert result.exception.exit_code == status
     assert str(result.exception).endswith("--version 1 --resume")
