@@ -32,15 +32,16 @@ def main(out: Path, reports: tuple[str, ...]) -> None:
     from matplotlib.backend_bases import FigureCanvasBase
     from matplotlib.figure import Figure
 
-    if bare := [each for each in reports if not all(each.partition("="))]:
+    named = [each.partition("=")[::2] for each in reports]
+    if bare := [report for report, each in zip(reports, named, strict=True) if not all(each)]:
         raise click.UsageError(f"{bare[0]}: expected NAME=REPORT")
-    names = [each.partition("=")[0] for each in reports]
+    names = [name for name, _ in named]
     if len(set(names)) < len(names):
         raise click.UsageError(f"{', '.join(names)}: expected another name for each report")
     formats = FigureCanvasBase.get_supported_filetypes()
     if out.suffix and out.suffix[1:].lower() not in formats:
         raise click.UsageError(f"{out}: cannot be drawn as {out.suffix[1:]}: expected one of {', '.join(formats)}")
-    figures = {name: read_strokes(Path(path)) for name, _, path in (each.partition("=") for each in reports)}
+    figures = {name: read_strokes(Path(path)) for name, path in named}
     # The salt makes the same figures the same file.
     with mpl.rc_context(
         {"svg.hashsalt": "livedigit", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}

@@ -183,10 +183,10 @@ def evaluate(
 
 def warn_of_acquaintance(writers: tuple[int, ...], run: TrainingRun | None) -> None:
     """Say so where the figures are of writers from whom the model has learnt."""
-    from training.describe import ACQUAINTANCE, has_learnt_from
+    from training.describe import LEARNT_FROM, has_learnt_from
 
-    if run and (learnt := has_learnt_from(writers, run)):
-        click.echo(f"The model {ACQUAINTANCE[learnt]}: how it does on others, their figures do not tell.", err=True)
+    if run and has_learnt_from(writers, run):
+        click.echo(f"The model {LEARNT_FROM}: how it does on others, their figures do not tell.", err=True)
 
 
 def make_folder(out: Path) -> None:

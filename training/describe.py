@@ -35,7 +35,8 @@ DATA = """\
 All distorted before the shared preprocessing.
 """
 
-ACQUAINTANCE = {False: "has not seen these writers", True: "has learnt from these writers or some of them"}
+UNSEEN = "has not seen these writers"
+LEARNT_FROM = "has learnt from these writers or some of them"
 
 LIMITS = """\
 ## Known limits
@@ -65,7 +66,9 @@ def describe_scores(figures: Assessment, run: TrainingRun | None) -> str:
             ("filling the canvas", strokes.filling),
         ]
     asked = f"Of a network trained by `{run.command}`" if run else f"Of {figures.model}"
-    acquaintance = f", which {ACQUAINTANCE[has_learnt_from(strokes.writers, run)]}" if strokes and run else ""
+    acquaintance = ""
+    if strokes and run:
+        acquaintance = f", which {LEARNT_FROM if has_learnt_from(strokes.writers, run) else UNSEEN}"
     lines = (
         f"| {name} | {each.accuracy:.2%} | {each.errors} of {each.examples:,} | {each.calibration_error:.2%} |"
         for name, each in rows

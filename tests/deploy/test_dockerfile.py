@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from service.door import FAREWELL_S
 from service.settings import load_settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -95,9 +94,8 @@ def documented(command: str) -> list[str]:
     return re.findall(rf"^# (docker {command} .*)$", text, re.MULTILINE)
 
 
-def test_docker_waits_longer_than_a_stop_takes():
-    settings = load_settings(variables(FINAL))
-    longest_s = settings.drain_s + FAREWELL_S + settings.shutdown_timeout_s
+def test_docker_waits_longer_than_a_stop_takes(longest_stop_s):
+    longest_s = longest_stop_s(load_settings(variables(FINAL)))
     timeouts = [re.findall(r"--stop-timeout (\d+)", run) for run in documented("run")]
     assert timeouts
     assert all(len(given) == 1 and float(given[0]) > longest_s for given in timeouts)

@@ -15,7 +15,6 @@ import msgspec
 import pytest
 import yaml
 
-from service.door import FAREWELL_S
 from service.settings import Settings, flag_name, load_settings, variable_name
 
 FIELDS = [field.name for field in msgspec.structs.fields(Settings)]
@@ -124,15 +123,11 @@ def test_containers_are_confined(name):
     assert confinement["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
-def longest_stop_s(settings: Settings) -> float:
-    return settings.drain_s + FAREWELL_S + settings.shutdown_timeout_s
-
-
-def test_kubernetes_waits_longer_than_a_stop_takes():
+def test_kubernetes_waits_longer_than_a_stop_takes(longest_stop_s):
     assert pod("kubernetes.yaml")["terminationGracePeriodSeconds"] > longest_stop_s(settings_of("kubernetes.yaml"))
 
 
-def test_a_stop_takes_no_longer_than_kserve_lets_it():
+def test_a_stop_takes_no_longer_than_kserve_lets_it(longest_stop_s):
     """A ServingRuntime cannot name a grace period, so it is Kubernetes' own."""
     assert longest_stop_s(settings_of("kserve.yaml")) < KUBERNETES_GRACE_S
 
@@ -169,7 +164,7 @@ def unit(unit_file) -> configparser.SectionProxy:
     return unit_file["Service"]
 
 
-def test_systemd_starts_reloads_and_stops_as_the_server_does(unit):
+def test_systemd_starts_reloads_and_stops_as_the_server_does(unit, longest_stop_s):
     assert unit["ExecStart"].endswith("/livedigit serve")
     assert unit["ExecReload"].endswith("-HUP $MAINPID")
     assert unit["KillMode"] == "mixed"

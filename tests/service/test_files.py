@@ -40,7 +40,7 @@ def test_what_fails_amid_writing_leaves_the_file_before(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_file_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     path = tmp_path / "file.json"
     path.write_bytes(b"before")
