@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import time
-import zipfile
-import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ from service.contract import DatasetRecord
 from service.errors import first_line
 from service.files import replacing, write_whole
 from training.config import Recipe
+from training.data import DAMAGED_ARCHIVE
 from training.errors import DataError, NothingToResume, VersionTaken, writing
 
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc]
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 for variable, array in zip(list_state(model), arrays.values(), strict=True):
                     variable.assign(array)
-        except (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGED_ARCHIVE as error:
             reason = first_line(error)
             raise DataError(f"{path}: cannot be read ({reason}): delete {self.folder} and train anew") from error
 

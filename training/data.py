@@ -47,6 +47,8 @@ NPZ_FILE = "mnist.npz"
 SIDE = 28
 UNSIGNED_BYTE = 8
 """IDX's code for the type of MNIST's values."""
+DAMAGED_ARCHIVE = (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What NumPy and zipfile make of an `.npz` that is damaged or lacks an array."""
 
 
 class Digits(NamedTuple):
@@ -154,7 +156,7 @@ def read_npz(path: Path, split: Split) -> Digits:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return Digits(arrays[f"x_{split}"].astype(np.uint8), arrays[f"y_{split}"].astype(np.int64))
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGED_ARCHIVE as error:
         raise DataError(f"{path}: damaged, or without x_{split} and y_{split} ({error}): download it again") from error
 
 

@@ -118,6 +118,20 @@ def test_a_damaged_npz_is_named(tmp_path: Path, content: bytes) -> None:
         load_mnist(tmp_path, "train")
 
 
+def test_an_npz_with_a_changed_byte_is_read_or_named(tmp_path: Path) -> None:
+    path = tmp_path / "mnist.npz"
+    np.savez(path, x_train=np.zeros((1, 28, 28)), y_train=np.zeros(1))
+    content = path.read_bytes()
+    named = 0
+    for place in range(content.index(b"PK\1\2"), len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        try:
+            load_mnist(tmp_path, "train")
+        except DataError as error:
+            named += "mnist.npz" in str(error)
+    assert named > 0
+
+
 def test_an_npz_without_the_split_is_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "mnist.npz", x_train=np.zeros((1, 28, 28)))
     with pytest.raises(DataError, match="y_train"):
