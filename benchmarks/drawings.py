@@ -37,6 +37,8 @@ MARGIN = 4
 """Pixels of paper that the page leaves around the ink."""
 UP_FILTER = b"\x02"
 RGBA = 6
+CHROMIUMS = ("chromium-headless-shell", "chromium", "google-chrome")
+"""The quickest first: the shell is the same browser without the parts around the page. `make browser` installs one."""
 IMITATED = "an imitation of Chromium"
 DRAW = """async (drawings) => {
   const { rasterFromDrawing, imageFromDrawing } = await import("/js/render.js");
@@ -94,9 +96,14 @@ def make_drawings() -> Drawings:
     digits = msgspec.json.decode(STROKES.read_bytes(), type=list[Digit])
     digits += [Digit(digit.label, shrink(digit.strokes)) for digit in digits]
     strokes = [digit.strokes for digit in digits]
-    chromium = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    chromium = find_chromium()
     encoder, pairs = paint_in_chromium(chromium, strokes) if chromium else (IMITATED, list(map(imitate, strokes)))
     return Drawings(encoder, tuple(Drawing(int(digit.label), *pair) for digit, pair in zip(digits, pairs, strict=True)))
+
+
+def find_chromium() -> str | None:
+    """Find an installed Chromium."""
+    return next(filter(None, map(shutil.which, CHROMIUMS)), None)
 
 
 def shrink(strokes: Strokes) -> Strokes:

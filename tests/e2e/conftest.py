@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from benchmarks.drawings import find_chromium
+
 playwright_api = pytest.importorskip("playwright.sync_api")
 
 # No graphics card, no sandbox inside containers that run as root, and no request of Chromium's own.
 CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-CHROMIUMS = ("chromium-headless-shell", "chromium", "google-chrome")
-"""The first that is installed; the shell is the same browser without the parts around the page, and quicker."""
 CANVAS_SIZE = 280
 
 
@@ -176,10 +175,9 @@ def browser() -> Iterator[Any]:
 
     One per module: Playwright's event loop runs as long as the browser does, and would be in the way of other tests'.
     """
-    executable = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     with playwright_api.sync_playwright() as playwright:
         try:
-            running = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
+            running = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGUMENTS)
         except playwright_api.Error as error:
             reason = f"Chromium does not start: {error}"
             pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
