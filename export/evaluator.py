@@ -20,7 +20,7 @@ def make_evaluator(model: onnx.ModelProto) -> ReferenceEvaluator:
     """Load a graph. Raises what its operators like."""
     from onnx.reference import ReferenceEvaluator
 
-    return ReferenceEvaluator(model, new_ops=[exact_resize(), quick_max_pool()])
+    return ReferenceEvaluator(model, new_ops=[exact_resize(), *quick_pools()])
 
 
 @contextmanager
@@ -57,14 +57,15 @@ def exact_resize() -> Any:
     return Resize
 
 
-def quick_max_pool() -> Any:
-    """Make a MaxPool that compares whole arrays: the standard's own goes number by number, in Python.
+def quick_pools() -> list[Any]:
+    """Make a MaxPool and an AveragePool that reduce whole arrays: the standard's own go number by number, in Python.
 
-    That took a quarter of an export of ours. What TensorFlow's converter does not write is left to it.
+    That took a quarter of an export of ours. What TensorFlow's converter does not write is left to them.
     """
-    from onnx.reference.ops.op_max_pool import MaxPool as Standard
+    from onnx.reference.ops.op_average_pool import AveragePool_19 as StandardAverage
+    from onnx.reference.ops.op_max_pool import MaxPool as StandardMax
 
-    class MaxPool(Standard):
+    class MaxPool(StandardMax):
         op_domain = ""
 
         def _run(self, x: Any, **attributes: Any) -> Any:  # type: ignore[override]
@@ -73,7 +74,16 @@ def quick_max_pool() -> Any:
                 return super()._run(x, **attributes)  # type: ignore[no-untyped-call]
             return (max_pool(x, window),)
 
-    return MaxPool
+    class AveragePool(StandardAverage):
+        op_domain = ""
+
+        def _run(self, x: Any, **attributes: Any) -> Any:  # type: ignore[override]
+            window = pool_window(x.shape[2:], **attributes)
+            if window is None:
+                return super()._run(x, **attributes)  # type: ignore[no-untyped-call]
+            return (average_pool(x, window),)
+
+    return [MaxPool, AveragePool]
 
 
 class PoolWindow(NamedTuple):
@@ -94,8 +104,9 @@ def pool_window(
     dilations: Sequence[int] | None = None,
     ceil_mode: int | None = None,
     storage_order: int | None = None,
+    count_include_pad: int | None = None,
 ) -> PoolWindow | None:
-    """Read the attributes of a MaxPool; None where it does more than most."""
+    """Read the attributes of a MaxPool or AveragePool; None where it does more than most."""
     rank = len(kernel_shape)
     strides, pads = strides or (1,) * rank, pads or (0,) * 2 * rank
     if auto_pad == "SAME_UPPER":
@@ -105,18 +116,37 @@ def pool_window(
             for side, size, stride in zip(sides, kernel_shape, strides, strict=True)
         ]
         pads = (*(each // 2 for each in missing), *(each - each // 2 for each in missing))
-    is_plain = auto_pad != "SAME_LOWER" and max(dilations or (1,)) == 1 and not ceil_mode and not storage_order
-    padding = list(zip(pads[:rank], pads[rank:], strict=True))
-    return PoolWindow(kernel_shape, strides, padding) if is_plain and min(pads) >= 0 else None
+    if auto_pad == "SAME_LOWER" or max(dilations or (1,)) > 1 or min(pads) < 0:
+        return None
+    if ceil_mode or storage_order or count_include_pad:
+        return None
+    return PoolWindow(kernel_shape, strides, list(zip(pads[:rank], pads[rank:], strict=True)))
 
 
 def max_pool(images: NDArray[Any], window: PoolWindow) -> NDArray[Any]:
     """Take the largest number of each window of (N, C, sides...) that fits."""
+    return np.asarray(slide(images, window, -np.inf).max(axis=kernel_axes(window)))
+
+
+def average_pool(images: NDArray[Any], window: PoolWindow) -> NDArray[Any]:
+    """Take the mean of each window of (N, C, sides...) that fits, of what lies within the image."""
+    sums, counts = (
+        slide(each, window, 0).sum(axis=kernel_axes(window)) for each in (images, np.ones_like(images[:1, :1]))
+    )
+    return np.asarray(sums / counts)
+
+
+def slide(images: NDArray[Any], window: PoolWindow, outside: float) -> NDArray[Any]:
+    """Give every window of (N, C, sides...) that fits: (N, C, places..., sizes...)."""
     rank = len(window.sizes)
-    padded = np.pad(images, [(0, 0), (0, 0), *window.padding], constant_values=-np.inf)
+    padded = np.pad(images, [(0, 0), (0, 0), *window.padding], constant_values=outside)
     windows = np.lib.stride_tricks.sliding_window_view(padded, window.sizes, axis=tuple(range(2, 2 + rank)))
-    strided = windows[(slice(None), slice(None), *(slice(None, None, stride) for stride in window.strides))]
-    return np.asarray(strided.max(axis=tuple(range(-rank, 0))))
+    return windows[(slice(None), slice(None), *(slice(None, None, stride) for stride in window.strides))]
+
+
+def kernel_axes(window: PoolWindow) -> tuple[int, ...]:
+    """Name the axes of `slide` that a pool reduces."""
+    return tuple(range(-len(window.sizes), 0))
 
 
 def whole_sizes(sides: NDArray[np.int64], scales: NDArray[np.float64]) -> NDArray[np.int64] | None:

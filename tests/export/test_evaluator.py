@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -59,15 +61,18 @@ POOLS: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("name", POOLS)
-@pytest.mark.parametrize("outputs", [["pooled"], ["pooled", "indices"]])
-def test_pooling_gives_what_the_standard_gives(name: str, outputs: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("operator", "outputs"),
+    [("MaxPool", ["pooled"]), ("MaxPool", ["pooled", "indices"]), ("AveragePool", ["pooled"])],
+)
+def test_pooling_gives_what_the_standard_gives(name: str, operator: str, outputs: list[str]) -> None:
     helper, attributes = onnx.helper, POOLS[name]
     sides = [9, 6, 5][: len(attributes["kernel_shape"])]
-    node = helper.make_node("MaxPool", ["image"], outputs, **attributes)
+    node = helper.make_node(operator, ["image"], outputs, **attributes)
     types = {"image": onnx.TensorProto.DOUBLE, "pooled": onnx.TensorProto.DOUBLE, "indices": onnx.TensorProto.INT64}
     image, *pooled = [helper.make_tensor_value_info(each, types[each], None) for each in ["image", *outputs]]
     model = helper.make_model(
-        helper.make_graph([node], "g", [image], pooled), opset_imports=[helper.make_opsetid("", 18)]
+        helper.make_graph([node], "g", [image], pooled), opset_imports=[helper.make_opsetid("", 19)]
     )
     images = np.random.default_rng(3).normal(size=(2, 3, *sides))
 
@@ -75,17 +80,20 @@ def test_pooling_gives_what_the_standard_gives(name: str, outputs: list[str]) ->
     standard = onnx.reference.ReferenceEvaluator(model).run(None, {"image": images})
 
     for found, expected in zip(ours, standard, strict=True):
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15 if operator == "AveragePool" else 0)
         assert found.dtype == expected.dtype
 
 
 @pytest.mark.parametrize("sides", [(9, 6), (30, 7)])
 @pytest.mark.parametrize("size", [1, 2])
-def test_pooling_in_strides_wider_than_the_window_starts_at_the_edge(sides: tuple[int, int], size: int) -> None:
+@pytest.mark.parametrize(("operator", "reduce"), [("MaxPool", np.max), ("AveragePool", np.mean)])
+def test_pooling_in_strides_wider_than_the_window_starts_at_the_edge(
+    sides: tuple[int, int], size: int, operator: str, reduce: Callable[..., np.ndarray]
+) -> None:
     """As TensorFlow and ONNX Runtime have it; the standard's own pads by less than nothing."""
     helper, kind = onnx.helper, onnx.TensorProto.DOUBLE
     node = helper.make_node(
-        "MaxPool", ["image"], ["pooled"], kernel_shape=[size, size], strides=[3, 3], auto_pad="SAME_UPPER"
+        operator, ["image"], ["pooled"], kernel_shape=[size, size], strides=[3, 3], auto_pad="SAME_UPPER"
     )
     image, pooled = (helper.make_tensor_value_info(name, kind, [1, 2, None, None]) for name in ("image", "pooled"))
     graph = helper.make_graph([node], "g", [image], [pooled])
@@ -95,5 +103,5 @@ def test_pooling_in_strides_wider_than_the_window_starts_at_the_edge(sides: tupl
     (found,) = make_evaluator(model).run(None, {"image": images})
 
     starts = [range(0, side, 3) for side in sides]
-    expected = [[images[..., y : y + size, x : x + size].max(axis=(2, 3)) for x in starts[1]] for y in starts[0]]
-    np.testing.assert_array_equal(found, np.moveaxis(expected, (0, 1), (2, 3)))
+    expected = [[reduce(images[..., y : y + size, x : x + size], axis=(2, 3)) for x in starts[1]] for y in starts[0]]
+    np.testing.assert_allclose(found, np.moveaxis(expected, (0, 1), (2, 3)), rtol=0, atol=1e-15)
