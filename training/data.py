@@ -12,8 +12,10 @@ import hashlib
 import io
 import math
 import struct
+import sys
 import zipfile
 import zlib
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -24,6 +26,7 @@ from service.contract import DatasetRecord
 from service.preprocessing import DIGITS, prepare_grey, scale_levels
 from training.errors import DataError
 from training.lzw import unpack_compress
+from training.quiet import import_tensorflow
 
 Split = Literal["train", "test"]
 Pixels = NDArray[np.uint8]
@@ -221,16 +224,19 @@ def download_mnist(url: str = MNIST_URL, cache_dir: Path | None = None) -> Path:
 
 def download(url: str, sha256: str | None, folder: str, cache_dir: Path | None) -> Path:
     """Fetch one file into a folder of the cache, and check its hash where one is given. Raises `DataError`."""
+    import_tensorflow()
     from keras.utils import get_file
 
     try:
-        path = get_file(
-            origin=url,
-            file_hash=sha256,
-            hash_algorithm="sha256",
-            cache_subdir=f"datasets/{folder}",
-            cache_dir=cache_dir,
-        )
+        # It tells of its progress, and standard output is for the figures.
+        with redirect_stdout(sys.stderr):
+            path = get_file(
+                origin=url,
+                file_hash=sha256,
+                hash_algorithm="sha256",
+                cache_subdir=f"datasets/{folder}",
+                cache_dir=cache_dir,
+            )
     except Exception as error:
         # get_file raises bare Exception where the network fails.
         raise DataError(

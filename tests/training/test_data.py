@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import errno
 import gzip
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +173,24 @@ def test_a_download_is_checked_against_its_hash(tmp_path: Path) -> None:
         (mirror / name).write_bytes(b"something else")
     with pytest.raises(DataError, match="--data-dir"):
         download_mnist(f"{mirror.as_uri()}/", tmp_path / "cache")
+
+
+@pytest.mark.tensorflow
+def test_a_download_is_told_of_on_standard_error_without_what_tensorflow_says(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from training.data import download_mnist\n"
+        "from training.errors import DataError\n"
+        "try: download_mnist('file:///missing/', Path(sys.argv[1]))\n"
+        "except DataError as error: print(error)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[0].startswith("file:///missing/")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.data
