@@ -41,6 +41,7 @@ MAX_PIXELS = 4_000_000
 DIGITS = PreprocessingSpec(polarity="auto")
 LIGHT = 127
 """The highest level that is dark."""
+TOO_FAINT = "the ink is too thin or too faint to survive scaling: draw with a wider pen"
 OPAQUE = 255
 
 # Pillow has no single type for "cannot be read": each codec raises what its author chose.
@@ -201,7 +202,7 @@ def center_of_mass(digit: GreyImage) -> tuple[float, float]:
     # Sums of whole numbers, so exact in whatever order they are added.
     (mass, columns), (rows, _) = (moments(height) @ digit.astype(np.float64) @ moments(width).T).tolist()
     if not mass:
-        raise EmptyDrawing("the ink is too thin or too faint to survive scaling: draw with a wider pen")
+        raise EmptyDrawing(TOO_FAINT)
     return rows / mass, columns / mass
 
 

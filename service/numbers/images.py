@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from service.contract import PreprocessingSpec
-from service.errors import UnreadableNumber
+from service.errors import EmptyDrawing, UnreadableNumber
 from service.numbers.components import Components, Labels, label_components
 from service.numbers.geometry import (
     Box,
@@ -23,7 +23,7 @@ from service.numbers.geometry import (
 )
 from service.numbers.pieces import Making, Pieces
 from service.numbers.slices import Slice, slice_piece
-from service.preprocessing import GreyImage, clear_paper, crop_to_ink, lighten_ink
+from service.preprocessing import TOO_FAINT, GreyImage, clear_paper, crop_to_ink, lighten_ink
 
 MAX_ATOMS = 48
 """Of one picture: twelve digits of four."""
@@ -199,6 +199,8 @@ def find_ink(grey: GreyImage, ink_threshold: int) -> Ink:
     factor = math.ceil(max(crop.shape) / MAX_SIDE)
     if factor > 1:
         crop = clear_paper(np.asarray(Image.fromarray(crop).reduce(factor)), ink_threshold)
+        if not crop.any():
+            raise EmptyDrawing(TOO_FAINT)
     return Ink(crop, left, top, factor)
 
 

@@ -226,6 +226,14 @@ def test_a_photograph_of_a_page_of_text_is_refused(client, encode):
     assert "pieces of ink" in answer.json()["detail"]
 
 
+def test_ink_too_faint_to_survive_scaling_down_is_refused(client, encode):
+    image = Image.new("L", (2000, 1500))
+    for place in ((0, 0), (1999, 1499)):
+        image.putpixel(place, 60)
+    answer = client.post("/read", content=encode(image), headers={"Content-Type": "image/png"})
+    assert (answer.status_code, "too faint" in answer.json()["detail"]) == (400, True)
+
+
 def test_an_image_without_ink_is_refused(client, encode):
     answer = client.post("/read", content=encode(Image.new("L", (280, 280), 10)), headers={"Content-Type": "image/png"})
     assert answer.status_code == 400
