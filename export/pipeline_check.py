@@ -12,7 +12,15 @@ import numpy as np
 from export.errors import ArtifactError
 from export.parity import GateResult, judge_faults, relative_errors
 from export.runtimes import Runtime
-from service.contract import SCHEMA_VERSION, Golden, GoldenExample, Manifest, PreprocessingSpec, TrainingRun
+from service.contract import (
+    SCHEMA_VERSION,
+    UNREADABLE_JSON,
+    Golden,
+    GoldenExample,
+    Manifest,
+    PreprocessingSpec,
+    TrainingRun,
+)
 from service.errors import ImageError
 from service.preprocessing import prepare_image
 
@@ -59,7 +67,7 @@ def decode(path: Path, data: bytes, kind: type[Document]) -> Document:
     """Decode a JSON file of the contract. Raises `ArtifactError`."""
     try:
         document = msgspec.json.decode(data, type=kind)
-    except msgspec.DecodeError as error:
+    except UNREADABLE_JSON as error:
         raise ArtifactError(f"{path}: {error}") from error
     if document.schema_version > SCHEMA_VERSION:
         raise ArtifactError(f"{path}: schema {document.schema_version}, this version reads up to {SCHEMA_VERSION}")

@@ -20,7 +20,7 @@ from export.errors import ArtifactError, CannotExport, UsageError, one_line
 from export.precision import is_single, rebuild
 from export.quiet import import_tensorflow, silent_stderr
 from export.tracing import write_saved_model
-from service.contract import SCHEMA_VERSION, TrainingRun
+from service.contract import SCHEMA_VERSION, UNREADABLE_JSON, TrainingRun
 
 if TYPE_CHECKING:
     import keras
@@ -188,7 +188,7 @@ def read_run(path: Path) -> TrainingRun | None:
         return None
     try:
         run = msgspec.json.decode(path.read_bytes(), type=TrainingRun)
-    except msgspec.DecodeError as error:
+    except UNREADABLE_JSON as error:
         raise ArtifactError(f"{path}: {error}") from error
     if run.schema_version > SCHEMA_VERSION:
         raise ArtifactError(

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from service.classifier import Answer, Classifier
-from service.contract import SCHEMA_VERSION, Golden, GoldenExample, Manifest
+from service.contract import SCHEMA_VERSION, UNREADABLE_JSON, Golden, GoldenExample, Manifest
 from service.errors import ArtifactError, ImageError, ModelNotFound, NoVersion
 from service.files import write_whole
 from service.preprocessing import Tensor, prepare_image
@@ -179,7 +179,7 @@ def parse_document(path: Path, content: bytes, kind: type[Document]) -> Document
                 "update LiveDigit, or export again with this one"
             )
         return msgspec.convert(schema, type=kind)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE_JSON as error:
         raise ArtifactError(f"{path}: {error}") from error
 
 

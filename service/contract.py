@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+UNREADABLE_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises: bytes that are no UTF-8, and deep nesting, have errors that are none of its own."""
+
 SCHEMA_VERSION = 1
 """Of every file below. A reader refuses a higher one: it may mean something that the reader cannot know."""
 

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from service.contract import UNREADABLE_JSON
 from service.errors import BodyTooLarge, InvalidTensor, UnsupportedEncoding
 
 Array = NDArray[Any]
@@ -103,7 +104,7 @@ def parse_inference(body: bytes, header_length: str | None) -> Inference:
     length = parse_header_length(header_length, len(body))
     try:
         request = decode_request(body[:length])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE_JSON as error:
         raise InvalidTensor(f"the request's JSON: {error}") from error
     return Inference(
         request.id,

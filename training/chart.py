@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from service.contract import UNREADABLE_JSON
 from training.assessment import Assessment
 from training.errors import DataError, told_by_click, writing
 
@@ -57,7 +58,7 @@ def read_strokes(path: Path) -> StrokeFigures:
     """Read the figures on pen strokes. Raises `DataError`."""
     try:
         figures = msgspec.json.decode(path.read_bytes(), type=Assessment).strokes
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *UNREADABLE_JSON) as error:
         raise DataError(f"{path}: not a report of `livedigit evaluate` ({error})") from error
     if figures is None:
         raise DataError(f"{path}: has no figures on pen strokes: evaluate with a data folder that holds them")

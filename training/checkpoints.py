@@ -11,7 +11,7 @@ import keras
 import msgspec
 import numpy as np
 
-from service.contract import DatasetRecord
+from service.contract import UNREADABLE_JSON, DatasetRecord
 from service.errors import first_line
 from service.files import replacing, write_whole
 from training.config import Recipe
@@ -194,7 +194,7 @@ def read_progress(folder: Path, like: Progress) -> Progress:
         progress = msgspec.json.decode(path.read_bytes(), type=Progress)
     except FileNotFoundError:
         return like
-    except msgspec.DecodeError as error:
+    except UNREADABLE_JSON as error:
         raise NothingToResume(f"{path}: cannot be read ({error}): delete {folder} and train anew") from error
     if (progress.recipe, progress.seed) != (like.recipe, like.seed):
         raise NothingToResume(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from service.contract import QUARANTINE, DatasetRecord, LabelledDrawing
+from service.contract import QUARANTINE, UNREADABLE_JSON, DatasetRecord, LabelledDrawing
 from training.errors import DataError
 from training.pools import CHUNK, Job, Pool, find_or_make, hash_bytes, hash_strokes, redraw_digits
 from training.unipen import PenDigit
@@ -69,7 +69,7 @@ def parse(file: Path, content: bytes) -> tuple[LabelledDrawing, ...]:
     """Read a list of drawings. Raises `DataError` where anything in it is not as it should be."""
     try:
         drawings = decode_drawings(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE_JSON as error:
         raise DataError(f"{file}: not corrections as the page saves them: {error}") from error
     if not drawings:
         raise DataError(f"{file}: holds no drawing")

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from service.contract import Manifest, TrainingRun
+from service.contract import UNREADABLE_JSON, Manifest, TrainingRun
 from service.errors import first_line
 from training.data import SIDE, Pixels, tensor_from_images
 from training.errors import ModelUnreadable
@@ -62,7 +62,7 @@ def read_run(folder: Path) -> TrainingRun | None:
             return msgspec.json.decode(run.read_bytes(), type=TrainingRun)
         if manifest.is_file():
             return msgspec.json.decode(manifest.read_bytes(), type=Manifest).training
-    except msgspec.DecodeError as error:
+    except UNREADABLE_JSON as error:
         raise ModelUnreadable(f"{folder}: its record cannot be read ({error})") from error
     return None
 

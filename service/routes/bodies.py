@@ -10,6 +10,8 @@ import msgspec
 from litestar import Request
 from litestar.exceptions import ClientException, HTTPException
 
+from service.contract import UNREADABLE_JSON
+
 T = TypeVar("T")
 
 
@@ -37,5 +39,5 @@ def decode_json(decode: Callable[[bytes], T], body: bytes) -> T:
         return decode(body)
     except msgspec.ValidationError as error:
         raise HTTPException(detail=str(error), status_code=422) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE_JSON as error:
         raise ClientException(f"the body is not JSON: {error}") from error

@@ -20,6 +20,7 @@ from litestar.types import ASGIApp
 from service.access import PUBLIC
 from service.classifier import Classifier
 from service.contract import (
+    UNREADABLE_JSON,
     IndexRow,
     InferResponse,
     LiveResponse,
@@ -243,6 +244,6 @@ def read_index_request(body: bytes) -> bool:
     """Read `{"ready": bool}`; an empty body is an empty object. Raises `InvalidTensor`."""
     try:
         document = msgspec.json.decode(body or b"{}", type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE_JSON as error:
         raise InvalidTensor(f"the request's JSON: {error}") from error
     return document.get("ready") is True

@@ -364,7 +364,7 @@ def test_weights_other_than_the_record_s(trained: Path, tmp_path: Path) -> None:
     refused(lambda: open_source(str(trained), tmp_path), ArtifactError, "000000000000")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema_version": 1}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema_version": 1}', b'{"recipe": "\xff"}'])
 def test_a_damaged_record(trained: Path, tmp_path: Path, content: bytes) -> None:
     (trained / "run.json").write_bytes(content)
     refused(lambda: open_source(str(trained), tmp_path), ArtifactError, "run.json")

@@ -109,7 +109,19 @@ def test_a_manifest_with_a_field_that_we_do_not_know_still_loads(version):
     assert load_classifier(version).manifest.version == 1
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema_version": 1}', "\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"schema_version": 1}',
+        "\xff",
+        '{"name": "\xff"}',
+        pytest.param('{"a":' * 9999, id="deep"),
+    ],
+)
 def test_a_manifest_that_cannot_be_read_is_refused_by_name(version, text):
     (version / "manifest.json").write_text(text, encoding="latin-1")
     with pytest.raises(ArtifactError, match=r"manifest\.json"):

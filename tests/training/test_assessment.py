@@ -130,8 +130,9 @@ def test_a_model_without_a_record_comes_from_nowhere_known(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("file", ["run.json", "manifest.json"])
-def test_a_damaged_record_is_named(tmp_path: Path, file: str) -> None:
-    (tmp_path / file).write_text("{")
+@pytest.mark.parametrize("content", [b"{", b'{"recipe": "\xff"}'])
+def test_a_damaged_record_is_named(tmp_path: Path, file: str, content: bytes) -> None:
+    (tmp_path / file).write_bytes(content)
     with pytest.raises(ModelUnreadable, match="record"):
         read_run(tmp_path)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 from click.testing import CliRunner
 
 from tests.training.test_describe import ALL
@@ -31,8 +32,9 @@ def test_a_report_without_strokes_is_refused(tmp_path: Path) -> None:
     assert (result.exit_code, "no figures on pen strokes" in result.output) == (1, True)
 
 
-def test_what_is_no_report_is_named(tmp_path: Path) -> None:
-    (tmp_path / "report.json").write_text("[]")
+@pytest.mark.parametrize("content", [b"[]", b'{"model": "\xff"}'])
+def test_what_is_no_report_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "report.json").write_bytes(content)
     result = CliRunner().invoke(main, [str(tmp_path / "a.svg"), f"old={tmp_path / 'report.json'}"])
     assert (result.exit_code, "report.json: not a report" in result.output) == (1, True)
 

@@ -132,6 +132,12 @@ def test_a_run_is_resumed_with_the_corrections_that_it_began_with(tmp_path: Path
         read_progress(tmp_path, Progress(recipe=RECIPE, seed=1))
 
 
+def test_progress_that_is_damaged_is_named(tmp_path: Path) -> None:
+    (tmp_path / "progress.json").write_bytes(b'{"recipe": {"name": "\xff"}}')
+    with pytest.raises(NothingToResume, match=r"progress\.json: cannot be read"):
+        read_progress(tmp_path, Progress(recipe=RECIPE, seed=1))
+
+
 @pytest.mark.tensorflow
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_run_says_what_it_has_learnt_from(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
