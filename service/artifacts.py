@@ -18,7 +18,7 @@ import numpy as np
 
 from service.classifier import Answer, Classifier
 from service.contract import SCHEMA_VERSION, UNREADABLE_JSON, Golden, GoldenExample, Manifest
-from service.errors import ArtifactError, ImageError, ModelNotFound, NoVersion
+from service.errors import ArtifactError, ImageError, InferenceFailure, ModelNotFound, NoVersion
 from service.files import write_whole
 from service.preprocessing import Tensor, prepare_image
 from service.versions import list_versions
@@ -97,7 +97,7 @@ def remove_pin(models_dir: Path, name: str) -> None:
 
 
 def previous_version(models_dir: Path, name: str) -> int:
-    """Find the version before the served one. Raises `ModelNotFound`."""
+    """Find the version before the served one. Raises `ModelNotFound`, or `ArtifactError` as `choose_version` does."""
     served = choose_version(models_dir, name)
     earlier = [version for version in list_versions(models_dir / name) if version < served]
     if not earlier:
@@ -159,7 +159,7 @@ def load_classifier(folder: Path) -> Classifier:
     try:
         classifier = Classifier(manifest, model)
         replay_golden(classifier, folder)
-    except ArtifactError as error:
+    except (ArtifactError, InferenceFailure) as error:
         raise ArtifactError(f"{folder}: {error}") from error
     return classifier
 
@@ -211,7 +211,10 @@ def plain_name(name: str) -> str:
 
 
 def replay_golden(classifier: Classifier, folder: Path) -> None:
-    """Answer every golden example from its encoded bytes. Raises `ArtifactError` at the first difference."""
+    """Answer every golden example from its encoded bytes.
+
+    Raises `ArtifactError` at the first difference, or `InferenceFailure` where the model does not take one.
+    """
     stated = classifier.manifest.golden
     path = folder / stated.file
     if not path.resolve().is_relative_to(folder.resolve()):

@@ -46,6 +46,7 @@ class Classifier:
         except Exception as error:
             raise ArtifactError(f"ONNX Runtime refuses {manifest.model.file}: {first_line(error)}") from error
         refuse_other_tensors(manifest, self._session)
+        refuse_other_labels(manifest)
         self._input = manifest.inputs[0].name
 
     def run(self, images: Tensor) -> Answer:
@@ -121,3 +122,13 @@ def refuse_other_tensors(manifest: Manifest, session: onnxruntime.InferenceSessi
                 raise ArtifactError(
                     f"{manifest.model.file}: {tensor.name} has shape {node.shape}, manifest says {list(tensor.shape)}"
                 )
+
+
+def refuse_other_labels(manifest: Manifest) -> None:
+    """Refuse outputs that are not as many as the labels. Raises `ArtifactError`."""
+    for tensor in manifest.outputs:
+        if tensor.shape[-1:] != (len(manifest.labels),):
+            raise ArtifactError(
+                f"{manifest.model.file}: {tensor.name} has shape {list(tensor.shape)}, "
+                f"manifest names {len(manifest.labels)} labels: export again, or delete this version"
+            )

@@ -163,6 +163,19 @@ def test_a_graph_with_other_tensors_than_the_manifest_says_is_refused(version):
         load_classifier(version)
 
 
+def test_labels_that_are_not_as_many_as_the_outputs_are_refused(version):
+    edit_json(version / "manifest.json", labels=list("012345678"))
+    with pytest.raises(ArtifactError, match="manifest names 9 labels"):
+        load_classifier(version)
+
+
+def test_a_pipeline_that_makes_what_the_model_does_not_take_is_refused(version):
+    spec = json.loads((version / "manifest.json").read_text())["preprocessing"]
+    edit_json(version / "manifest.json", preprocessing={**spec, "frame_size": 32})
+    with pytest.raises(ArtifactError, match="ONNX Runtime failed"):
+        load_classifier(version)
+
+
 def test_the_pinned_version_wins_over_the_highest_and_the_wanted_over_both(tmp_path):
     for name in ("1", "2", "10"):
         (tmp_path / "digits" / name).mkdir(parents=True)
