@@ -16,6 +16,7 @@ from litestar.openapi.spec import (
     License,
     OpenAPIFormat,
     OpenAPIMediaType,
+    OpenAPIResponse,
     OpenAPIType,
     Operation,
     Parameter,
@@ -94,15 +95,20 @@ def openapi_config() -> OpenAPIConfig:
     )
 
 
-WORK_REASONS = {
-    "s408": "The body did not arrive in time.",
-    "s413": "The body is too large, as sent or once decompressed.",
+OTHER_HOST = "a host that this server does not answer for"
+ACCESS_REASONS = {
+    "s401": "An API key is needed.",
     "s429": "Too many requests from this client; see Retry-After.",
+}
+"""Why a request may be refused, whatever it asks for; and with 400 for `OTHER_HOST`."""
+WORK_REASONS = {
+    **ACCESS_REASONS,
+    "s408": "The body did not arrive in time.",
     "s500": "The model failed.",
     "s503": "No model is loaded, or too much work is waiting; see Retry-After.",
     "s504": "The answer took too long.",
 }
-"""Why a request for an inference may be refused, whatever its form."""
+"""Why a request for an inference may be refused, whatever its form; and with 413, for its size."""
 
 
 def problems(**reasons: str) -> dict[int, ResponseSpec]:
@@ -127,6 +133,9 @@ IMAGE_SCHEMA = Schema(
     type=OpenAPIType.STRING,
     description=f"The image in base64, with or without a data-URL prefix: {', '.join(FORMATS)}.",
 )
+FILE_SCHEMA = Schema(
+    type=OpenAPIType.STRING, content_media_type="application/octet-stream", format=OpenAPIFormat.BINARY
+)
 PREDICT_SCHEMA = Schema(
     type=OpenAPIType.OBJECT,
     required=["image"],
@@ -139,13 +148,9 @@ PREDICT_SCHEMA = Schema(
 FORM_SCHEMA = Schema(
     type=OpenAPIType.OBJECT,
     required=["image"],
-    properties={
-        "image": Schema(
-            type=OpenAPIType.STRING, content_media_type="application/octet-stream", format=OpenAPIFormat.BINARY
-        ),
-        "debug": Schema(type=OpenAPIType.STRING, enum=["true", "false"]),
-    },
+    properties={"image": FILE_SCHEMA, "debug": Schema(type=OpenAPIType.STRING, enum=["true", "false"])},
 )
+NUMBER_FORM_SCHEMA = Schema(type=OpenAPIType.OBJECT, required=["image"], properties={"image": FILE_SCHEMA})
 
 
 def strokes_schema(
@@ -299,7 +304,7 @@ class ReadOperation(Operation):
                     seven={"image": SEVEN},
                     ten={"strokes": ten, "width": CANVAS_SIZE, "height": CANVAS_SIZE},
                 ),
-                "multipart/form-data": OpenAPIMediaType(FORM_SCHEMA),
+                "multipart/form-data": OpenAPIMediaType(NUMBER_FORM_SCHEMA),
                 **{f"image/{kind.lower()}": OpenAPIMediaType(BINARY_SCHEMA) for kind in FORMATS},
             },
             required=True,
@@ -318,10 +323,13 @@ class FeedbackOperation(Operation):
 
 @dataclass
 class InferOperation(Operation):
-    """JSON, or JSON followed by raw tensors."""
+    """JSON, or JSON followed by raw tensors, in and out."""
 
     def __post_init__(self) -> None:
-        """Describe the body, which the handler reads for itself."""
+        """Describe both bodies, which the handler reads and writes for itself."""
+        answer = (self.responses or {}).get("200")
+        if isinstance(answer, OpenAPIResponse) and answer.content is not None:
+            answer.content["application/octet-stream"] = OpenAPIMediaType(BINARY_SCHEMA)
         blank = {"name": "image", "shape": [1, 28, 28, 1], "datatype": "FP32", "data": [0.0] * 784}
         self.request_body = RequestBody(
             content={

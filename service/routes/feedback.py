@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException
 from service.contract import CorrectionReceipt, CorrectionRequest, FeedbackState
 from service.corrections import CorrectionStore
 from service.errors import FeedbackUnwanted, LiveDigitError
-from service.openapi import FeedbackOperation, problems
+from service.openapi import ACCESS_REASONS, OTHER_HOST, FeedbackOperation, problems
 from service.routes.bodies import decode_json, media_type, within
 from service.state import Service, service_of
 
@@ -19,22 +19,23 @@ MAX_BODY_BYTES = 64 * 1024
 """A digit has some hundreds of points, of about a dozen bytes."""
 
 REFUSALS = problems(
-    s400="Not JSON.",
+    s400=f"Not JSON, or {OTHER_HOST}.",
     s404="This server takes no corrections.",
     s408="The body did not arrive in time.",
     s413="The body is larger than 64 KiB.",
     s415="Not application/json.",
     s422="JSON of the wrong shape: a label that is no digit, or points outside the canvas.",
-    s429="Too many requests from this client; see Retry-After.",
     s503="Too many corrections are being written; see Retry-After.",
     s504="Writing took too long.",
-    s507="There is no room for more corrections.",
+    s507="There is no room for more corrections, or they cannot be written.",
+    **ACCESS_REASONS,
 )
+REFUSED = problems(s400=f"The request names {OTHER_HOST}.", **ACCESS_REASONS)
 
 decode_request = msgspec.json.Decoder(CorrectionRequest).decode
 
 
-@get("/feedback", tags=["Corrections"], sync_to_thread=False)
+@get("/feedback", tags=["Corrections"], responses=REFUSED, sync_to_thread=False)
 def feedback_state(request: Request[Any, Any, Any]) -> FeedbackState:
     """Say whether corrections are wanted."""
     return FeedbackState(service_of(request).corrections is not None)

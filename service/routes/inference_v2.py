@@ -32,7 +32,7 @@ from service.contract import (
 )
 from service.errors import InvalidTensor, UnknownModel
 from service.model_kinds import Limits, ModelKind, TensorKind, kinds_by_name
-from service.openapi import WORK_REASONS, IndexOperation, InferOperation, inference_errors
+from service.openapi import ACCESS_REASONS, OTHER_HOST, WORK_REASONS, IndexOperation, InferOperation, inference_errors
 from service.overload import WORK
 from service.questions import Steps
 from service.routes.answers import BINARY, JSON, EncodedAnswer
@@ -48,10 +48,12 @@ EXTENSIONS = ("binary_tensor_data", "classification", "model_repository(index)",
 PLATFORM = "onnx_onnxv1"
 TAGS = ["Open Inference Protocol"]
 
-UNKNOWN = inference_errors(s404="No such model, or version not loaded.", s503="No model is loaded.")
+REFUSED = inference_errors(s400=f"The request names {OTHER_HOST}.", **ACCESS_REASONS)
+UNKNOWN = REFUSED | inference_errors(s404="No such model, or version not loaded.", s503="No model is loaded.")
 NOT_READY = {503: ResponseSpec(ReadyResponse, description="Not ready.", generate_examples=False)}
 MALFORMED = inference_errors(
-    s400="The body is not a JSON object.",
+    s400=f"The body is not a JSON object, or the request names {OTHER_HOST}.",
+    **ACCESS_REASONS,
     s408="The body did not arrive in time.",
     s413="The body is too large.",
     s503="Too many large bodies are being worked on; see Retry-After.",
@@ -59,15 +61,16 @@ MALFORMED = inference_errors(
 INFERRED = {
     200: ResponseSpec(InferResponse, description="The outputs that were asked for.", generate_examples=False),
     **inference_errors(
-        s400="The request cannot be read, or does not fit the model.",
+        s400=f"The request cannot be read, does not fit the model, or names {OTHER_HOST}.",
         s404="No such model, or version not loaded.",
+        s413="The body is too large, as sent or once decompressed.",
         s415="The body is compressed in a way that is not undone here.",
         **WORK_REASONS,
     ),
 }
 
 
-@get("/v2", tags=TAGS, sync_to_thread=False)
+@get("/v2", tags=TAGS, responses=REFUSED, sync_to_thread=False)
 def server_metadata() -> ServerMetadata:
     """Name the server and what it can do beyond the base protocol."""
     return ServerMetadata("livedigit", package_version("livedigit"), EXTENSIONS)

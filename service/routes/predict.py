@@ -14,7 +14,7 @@ from litestar.types import ASGIApp
 
 from service.contract import PredictRequest, PredictResponse
 from service.errors import UndecodableImage
-from service.openapi import WORK_REASONS, PredictOperation, problems
+from service.openapi import OTHER_HOST, WORK_REASONS, PredictOperation, problems
 from service.overload import WORK
 from service.prediction import StageClock, is_brief, predict_steps
 from service.preprocessing import FORMATS
@@ -28,7 +28,8 @@ ACCEPTED = f"application/json, multipart/form-data, {', '.join(sorted(IMAGE_TYPE
 ANSWERS = {
     200: ResponseSpec(PredictResponse, description="The digit, and what else it may be.", generate_examples=False),
     **problems(
-        s400="Not an image, damaged, too many pixels, no ink, or not JSON.",
+        s400=f"Not an image, damaged, too many pixels, no ink, not JSON, or {OTHER_HOST}.",
+        s413="The body is too large.",
         s415="A content type that is not read here.",
         s422="JSON or a form of the wrong shape.",
         **WORK_REASONS,

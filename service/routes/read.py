@@ -12,7 +12,7 @@ from litestar import Request, post
 from service.classifier import Classifier
 from service.contract import ReadRequest, ReadResponse, ReadStrokes
 from service.errors import UnreadableNumber
-from service.openapi import WORK_REASONS, ReadOperation, problems
+from service.openapi import OTHER_HOST, WORK_REASONS, ReadOperation, problems
 from service.overload import WORK
 from service.prediction import StageClock
 from service.reading import MAX_POINTS, NumberAnswer, read_number_image, read_number_strokes
@@ -21,7 +21,11 @@ from service.routes.predict import decode_base64, read_drawing
 from service.state import service_of
 
 REFUSALS = problems(
-    s400="Not an image, damaged, no ink, no number on one line, more than twelve digits, or not JSON.",
+    s400=(
+        "Not an image, damaged, too many pixels, no ink, no number on one line, more than twelve digits, not JSON, or "
+        f"{OTHER_HOST}."
+    ),
+    s413="The body is too large.",
     s415="A content type that is not read here.",
     s422="JSON or a form of the wrong shape.",
     **WORK_REASONS,
