@@ -17,7 +17,7 @@ from service.errors import DeadlineExceeded, ImageError, InvalidTensor, ModelUna
 from service.preprocessing import prepare_image
 from service.questions import Question, Steps
 from service.reading import read_number_image
-from service.tensors import Array, Inference
+from service.tensors import Array, Inference, datatype_of
 
 CANDIDATES_PER_NUMBER = 8
 """Pictures that the model is asked about for one number, of four digits or so."""
@@ -220,7 +220,7 @@ def check_batch(inference: Inference, model: Classifier, max_batch: int) -> Arra
     stated = model.manifest.inputs[0]
     images = only_input(inference, stated.name)
     if images.dtype != np.dtype("<f4"):
-        raise InvalidTensor(f"input {stated.name!r} is {images.dtype}, the model takes FP32")
+        raise InvalidTensor(f"input {stated.name!r} is {datatype_of(images)}, the model takes FP32")
     fits = len(images.shape) == len(stated.shape) and all(
         isinstance(wanted, str) or wanted == found for wanted, found in zip(stated.shape, images.shape, strict=True)
     )
@@ -238,7 +238,7 @@ def read_images(inference: Inference, name: str, max_batch: int) -> Array:
     """Give the encoded images of a request, any shape of them. Raises `InvalidTensor`."""
     encoded = only_input(inference, name)
     if encoded.dtype != object:
-        raise InvalidTensor(f"input {name!r} is {encoded.dtype}, the model takes BYTES")
+        raise InvalidTensor(f"input {name!r} is {datatype_of(encoded)}, the model takes BYTES")
     check_count(encoded.size, max_batch)
     return encoded
 

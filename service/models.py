@@ -99,7 +99,7 @@ class ModelStore:
         """Give the model that answers now. Raises `ModelUnavailable`."""
         if self.current is None:
             raise ModelUnavailable(
-                f"no model {self.name!r} is loaded: publish one with `livedigit export`, then restart the server"
+                f"no model {self.name!r} is loaded: publish one with `livedigit export`, then send SIGHUP or restart"
             )
         return self.current
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_origin
 import msgspec
 from msgspec import Meta
 
-from service.contract import MODEL_NAME
+from service.contract import MODEL_NAME, MODEL_NAME_IN_WORDS
 from service.errors import UsageError
 
 PREFIX = "LIVEDIGIT_"
@@ -25,6 +25,9 @@ ORIGIN = r"^(\*|null|[a-z][a-z0-9+.-]*://([a-z0-9*_.-]+|\[[0-9a-f:.]+\])(:[0-9]+
 EXPECTED = {
     "allowed_hosts": "expected `example.com`, `*.example.com`, `[::1]`, any of them with `:PORT`, or `*`",
     "api_keys": "expected letters, digits and signs of ASCII, without blanks",
+    "model_name": f"expected {MODEL_NAME_IN_WORDS}",
+    "log_format": "expected console or json",
+    "log_level": "expected debug, info, warning or error",
     "cors_origins": "expected `https://example.com`, in lower-case ASCII and without a path, also with `:PORT`, or `*`",
 }
 """What to write, where msgspec would show a pattern that nobody can read."""

@@ -135,6 +135,13 @@ def test_whole_numbers_are_read_from_encoded_images(remote, pngs):
     assert result.as_numpy("confidence").tolist() == pytest.approx([reading["confidence"] for reading in readings])
 
 
+def test_inputs_of_another_type_are_refused_in_the_words_of_the_protocol(remote, pngs, tensors):
+    with pytest.raises(InferenceServerException, match="is FP32, the model takes BYTES"):
+        remote.infer("digits_image", [tensor_input(tensors)])
+    with pytest.raises(InferenceServerException, match="is BYTES, the model takes FP32"):
+        remote.infer("digits", [image_input(pngs)])
+
+
 def test_a_number_that_cannot_be_read_is_named_by_its_place(remote, pngs):
     with pytest.raises(InferenceServerException, match="image 1: not an image"):
         remote.infer("digits_number", [image_input([pngs[0], b"nonsense"])])

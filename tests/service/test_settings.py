@@ -53,6 +53,19 @@ def test_a_bad_host_name_is_refused_with_what_to_write():
         load_settings({"LIVEDIGIT_ALLOWED_HOSTS": "a.example, example.*"})
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("log_level", "expected debug, info, warning or error"),
+        ("log_format", "expected console or json"),
+        ("model_name", "expected letters, digits, "),
+    ],
+)
+def test_a_value_that_is_none_of_those_possible_is_refused_with_what_to_write(name, expected):
+    with pytest.raises(UsageError, match=f": {expected}"):
+        load_settings({variable_name(name): "/"})
+
+
 @pytest.mark.parametrize("key", ["ключ", "clé", "a key", "key\x00"])
 def test_a_key_that_a_header_cannot_carry_is_refused_and_not_shown(key):
     with pytest.raises(UsageError, match=r"--api-keys \(LIVEDIGIT_API_KEYS\) is \*\*\*: expected .* ASCII") as caught:
