@@ -53,7 +53,9 @@ Progress = Callable[[str], None]
     help="Publish a smaller form as NAME-VARIANT, if it decides alike on --data.",
 )
 @click.option(
-    "--data", type=click.Path(path_type=Path), help="Labelled images for --variant: an .npz of images and integers."
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Labelled images for --variant: an .npz of at least 1,256 tensors and as many integers.",
 )
 @click.option("--dry-run", is_flag=True, help="Do everything but publish.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -102,9 +104,15 @@ def export(
 @click.command(context_settings={"max_content_width": 110})
 @click.argument("model", required=False)
 @click.argument("onnx", required=False, type=click.Path(path_type=Path))
-@click.option("--golden", type=click.Path(path_type=Path), help="Check a published version alone; needs no TensorFlow.")
+@click.option(
+    "--golden",
+    type=click.Path(path_type=Path),
+    help="Folder of a published version to check instead; needs no TensorFlow.",
+)
 @click.option("--data", type=click.Path(path_type=Path), help="Your own images: a folder, or an .npz with tensors.")
-@click.option("--batch", "batches", default="1,2,7,64", show_default=True, help="Batch sizes to compare at.")
+@click.option(
+    "--batch", "batches", default="1,2,7,64", show_default=True, help="Batch sizes to compare at, comma-separated."
+)
 @click.option("--signature", help="Signature of the SavedModel.")
 @click.option(
     "--report",

@@ -59,7 +59,7 @@ def installed_commands() -> dict[str, EntryPoint]:
 @click.version_option(package_name="livedigit")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def livedigit(debug: bool) -> None:
-    """Draw a digit; a slim server that runs nothing but ONNX Runtime reads it."""
+    """Read handwritten digits with ONNX Runtime; train, export and verify the models that do."""
 
 
 def main() -> NoReturn:
@@ -137,7 +137,7 @@ def given_settings(options: dict[str, Any]) -> Settings:
 @click.command(context_settings={"max_content_width": 110})
 @click.option("--print-config", is_flag=True, help="Print the settings as JSON and exit.")
 def serve(print_config: bool, **options: Any) -> None:
-    """Serve the page, POST /predict and the health of the model."""
+    """Serve the page and the API: /predict, /read, /v2 (Open Inference Protocol), /health, /metrics, /schema."""
     settings = given_settings(options)
     if print_config:
         click.echo(msgspec.json.format(msgspec.json.encode(without_secrets(settings)), indent=2))
@@ -155,7 +155,7 @@ settings_options()(serve)
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--number", "whole", is_flag=True, help="Read whole numbers, of up to twelve digits on one line.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
 def predict(files: tuple[str, ...], whole: bool, as_json: bool, **options: Any) -> None:
     """Read the digit, or the number, in image files; `-` is standard input."""
     settings = given_settings(options)

@@ -20,7 +20,7 @@ def models() -> None:
 
 
 @models.command("list")
-@click.option("--json", "as_json", is_flag=True, help="A JSON array.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_models(as_json: bool, **options: Any) -> None:
     """Check every version, and list it with its figures and its parity verdict, or with what is wrong with it."""
     from service.versions import list_versions
@@ -114,7 +114,7 @@ def check_model(folder: Path) -> None:
 @models.command("pin")
 @click.argument("version", type=click.IntRange(min=1))
 def pin(version: int, **options: Any) -> None:
-    """Serve VERSION whatever the highest is, from the next start or look for versions on."""
+    """Serve VERSION, even below the highest; a running server follows at its next check for a new version."""
     from service.artifacts import pin_version
 
     folder, name = model_location(options)
@@ -134,7 +134,7 @@ def unpin(**options: Any) -> None:
 
 @models.command("rollback")
 def rollback(**options: Any) -> None:
-    """Pin the version before the served one."""
+    """Pin the version before the one to serve."""
     from service.artifacts import pin_version, previous_version
 
     folder, name = model_location(options)
@@ -144,12 +144,10 @@ def rollback(**options: Any) -> None:
 
 
 @models.command("prune")
-@click.option(
-    "--keep", type=click.IntRange(min=1), required=True, help="How many of the highest sound versions to keep."
-)
+@click.option("--keep", type=click.IntRange(min=1), required=True, help="How many of the versions that pass to keep.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(keep: int, yes: bool, **options: Any) -> None:
-    """Delete what is below the highest versions that pass every check.
+    """Delete the versions below the highest ones that pass every check.
 
     The version to serve always stays, and where it fails a check, nothing is deleted.
     """

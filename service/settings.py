@@ -42,9 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8000
     workers: Annotated[int, Meta(ge=1, le=256, description="Worker processes; one per core is the most that pays.")] = 1
 
-    models_dir: Annotated[
-        str, Meta(description="Folder with NAME/VERSION/model.onnx; empty: the models that came along.")
-    ] = ""
+    models_dir: Annotated[str, Meta(description="Folder with NAME/VERSION/model.onnx; empty: the bundled models.")] = ""
     model_name: Annotated[str, Meta(pattern=MODEL_NAME, description="Model to serve.")] = "digits"
     model_version: Annotated[
         int, Meta(ge=0, description="Version to serve; 0: the highest, or the one pinned in the folder.")
@@ -54,19 +52,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=100, description="Versions kept in memory: the served one and the highest others.")
     ] = 2
     model_poll_s: Annotated[
-        float, Meta(ge=0, description="Seconds between looks for a new version; 0: only on SIGHUP.")
+        float, Meta(ge=0, description="Seconds between checks for a new version; 0: only on SIGHUP.")
     ] = 0.0
 
     max_body_bytes: Annotated[int, Meta(ge=1024, description="Largest request body in bytes, after decompression.")] = (
         4 * 1024 * 1024
     )
     max_large_bodies: Annotated[
-        int, Meta(ge=1, description="Bodies of that size that may be in memory at a time, per worker; more get 503.")
+        int,
+        Meta(ge=1, description="Bodies of the largest size that may be in memory at a time, per worker; more get 503."),
     ] = 16
     max_pixels: Annotated[int, Meta(ge=1, description="Largest image in pixels.")] = 4_000_000
     max_batch: Annotated[int, Meta(ge=1, description="Largest batch of one inference on /v2.")] = 256
     max_inflight: Annotated[
-        int, Meta(ge=1, le=64, description="Long inferences at work at a time, per worker; brief ones take turns.")
+        int,
+        Meta(ge=1, le=64, description="Long inferences that run at the same time, per worker; brief ones take turns."),
     ] = 1
     max_queue: Annotated[
         int, Meta(ge=0, description="Requests that may wait for their turn, per worker; the next gets 503.")
@@ -88,7 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     allowed_hosts: Annotated[
         tuple[Annotated[str, Meta(pattern=HOST)], ...],
-        Meta(description="Host names, or `*.` and a domain, comma-separated, that may be asked for; empty: any."),
+        Meta(description="Host names, or `*.` and a domain, comma-separated, that requests may name; empty: any."),
     ] = ()
     cors_origins: Annotated[
         tuple[Annotated[str, Meta(pattern=ORIGIN)], ...],
@@ -103,16 +103,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 10_000
 
     drain_s: Annotated[
-        float, Meta(ge=0, description="Seconds between 'not ready' and closing the door after SIGTERM.")
+        float, Meta(ge=0, description="Seconds after SIGTERM of reporting not ready while still accepting connections.")
     ] = 0.0
     shutdown_timeout_s: Annotated[
         int, Meta(ge=1, description="Seconds that requests in flight get to finish after SIGTERM.")
     ] = 20
 
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="Least severe level that is logged.")
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="Least severe level that is logged: debug, info, warning or error."),
     ] = "info"
-    log_format: Annotated[Literal["console", "json"], Meta(description="How log lines are written.")] = "console"
+    log_format: Annotated[
+        Literal["console", "json"], Meta(description="How log lines are written: console or json.")
+    ] = "console"
     otel: Annotated[
         bool, Meta(description="Trace requests with OpenTelemetry, sent where the OTEL_* variables say.")
     ] = False

@@ -38,7 +38,7 @@ def main(out: Path, reports: tuple[str, ...]) -> None:
         raise click.UsageError(f"{bare[0]}: expected NAME=REPORT")
     names = [name for name, _ in named]
     if len(set(names)) < len(names):
-        raise click.UsageError(f"{', '.join(names)}: expected another name for each report")
+        raise click.UsageError(f"{', '.join(names)}: expected a different NAME for each report")
     formats = FigureCanvasBase.get_supported_filetypes()
     if out.suffix and out.suffix[1:].lower() not in formats:
         raise click.UsageError(f"{out}: cannot be drawn as {out.suffix[1:]}: expected one of {', '.join(formats)}")

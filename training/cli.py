@@ -42,8 +42,14 @@ def check_name(_: click.Context, __: click.Parameter, name: str) -> str:
 @click.command()
 @click.option("--recipe", default="strokes", show_default=True, help="strokes, strokes-held-out or baseline.")
 @DATA_DIR
-@click.option("--epochs", type=click.IntRange(min=1), help="At most so many.  [default: the recipe's]")
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=1, show_default=True)
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs to train for at most.  [default: the recipe's]")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=1,
+    show_default=True,
+    help="Seed of the weights and of what each epoch shows.",
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -51,8 +57,8 @@ def check_name(_: click.Context, __: click.Parameter, name: str) -> str:
     show_default=True,
     help="Folder for NAME/VERSION.",
 )
-@click.option("--name", default="digits", show_default=True, callback=check_name)
-@click.option("--version", type=click.IntRange(min=1), help="[default: the next]")
+@click.option("--name", default="digits", show_default=True, callback=check_name, help="Name of the model.")
+@click.option("--version", type=click.IntRange(min=1), help="Version number.  [default: the next]")
 @click.option(
     "--extra",
     type=click.Path(exists=True, path_type=Path),
@@ -117,18 +123,22 @@ def telling_how_to_go_on(order: Order) -> Iterator[None]:
 @click.command()
 @click.argument("model", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @DATA_DIR
-@click.option("--all-writers", is_flag=True, help="Ask about all pen strokes, not only those that recipes hold out.")
+@click.option(
+    "--all-writers",
+    is_flag=True,
+    help="Score on the strokes of all writers, not only of the six held-out ones.",
+)
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for report.json and report.png.",
+    help="Folder for report.json and report.png, or with --numbers numbers.json and numbers.png.",
 )
 @click.option(
     "--card",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the SavedModel into whose model card the figures go.",
+    help="SavedModel folder; the figures go into the model card that `livedigit export` writes of it.",
 )
-@click.option("--numbers", is_flag=True, help="Ask about whole numbers instead, composed of held-out pen strokes.")
+@click.option("--numbers", is_flag=True, help="Score on whole numbers instead, composed of held-out writers' strokes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def evaluate(
     model: Path,
@@ -147,7 +157,9 @@ def evaluate(
 
     if numbers:
         if all_writers or card:
-            raise click.UsageError("--numbers asks about the held-out writers alone, and writes no card")
+            raise click.UsageError(
+                "--numbers scores on the held-out writers alone, and writes no card: leave --all-writers and --card out"
+            )
         evaluate_numbers(model, data_dir, out, as_json)
         return
     from training.assessment import assess

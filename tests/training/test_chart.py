@@ -55,7 +55,7 @@ def test_two_reports_of_one_name_are_a_usage_error(tmp_path: Path) -> None:
     """One of them would be missing from the chart."""
     report = write_report(tmp_path / "report.json")
     result = CliRunner().invoke(main, [str(tmp_path / "a.svg"), f"old={report}", f"old={report}"])
-    assert (result.exit_code, "another name for each report" in result.output) == (2, True)
+    assert (result.exit_code, "a different NAME for each report" in result.output) == (2, True)
 
 
 def test_a_format_that_cannot_be_drawn_is_a_usage_error(tmp_path: Path) -> None:
