@@ -173,7 +173,7 @@ def refuse_beside_golden(context: click.Context) -> None:
 
 
 def check_golden(context: click.Context, folder: Path) -> int:
-    """Hand over to `livedigit models check`, which the slim install brings."""
+    """Hand over to `livedigit models check`, which the slim install brings. Raises `UsageError` without it."""
     root = context.find_root()
     group = root.command
     models = group.get_command(root, "models") if isinstance(group, click.Group) else None

@@ -214,7 +214,8 @@ def compare(
 ) -> ParityReport:
     """Judge a graph on every input set at every batch size; `earlier` results join the report.
 
-    Raises `CannotExport` where the model itself answers no image of a set with numbers.
+    Raises `CannotExport` where the model itself answers no image of a set with numbers, and `Disagreement` where ONNX
+    Runtime does not take a batch.
     """
     start = time.monotonic()
     floors = [find_floor(first_logits(contest.twin, inputs)) for inputs in input_sets if inputs.is_typical]

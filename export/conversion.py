@@ -22,7 +22,10 @@ class Converted(NamedTuple):
 
 
 def convert_source(source: Source, opset: int = DEFAULT_OPSET) -> Converted:
-    """Convert, give the graph its interface, spell it canonically, and check it. Raises `CannotExport`."""
+    """Convert, give the graph its interface, spell it canonically, and check it.
+
+    Raises `CannotExport`, or what `convert_saved_model` raises.
+    """
     raw = convert_saved_model(source.saved_model, source.signature, opset)
     check_portable(raw)
     model = canonicalize(standardize(raw))

@@ -30,7 +30,8 @@ NAMED_AT_MOST = 5
 def convert_saved_model(folder: Path, signature: str, opset: int = DEFAULT_OPSET) -> onnx.ModelProto:
     """Convert one signature of a SavedModel; its inputs and outputs keep the signature's names.
 
-    Raises `CannotExport` with the operator or layer named, or `ArtifactError` where the SavedModel is damaged.
+    Raises `CannotExport` with the operator or layer named, `ArtifactError` where the SavedModel is damaged, or
+    `UsageError` for another opset.
     """
     if opset not in OPSETS:
         raise UsageError(f"opset {opset} cannot be written; choose {OPSETS.start} to {OPSETS.stop - 1}")
@@ -45,7 +46,10 @@ def convert_saved_model(folder: Path, signature: str, opset: int = DEFAULT_OPSET
 
 
 def run_tf2onnx(folder: Path, signature: str, opset: int) -> onnx.ModelProto:
-    """Call tf2onnx below its public functions, which hard-code `continue_on_error`."""
+    """Call tf2onnx below its public functions, which hard-code `continue_on_error`.
+
+    Raises `CannotExport` or `ArtifactError`.
+    """
     from tf2onnx import convert
 
     try:

@@ -145,7 +145,10 @@ def export_model(order: ExportOrder, progress: Progress = lambda _: None) -> Fin
 
 
 def build_artifact(order: ExportOrder, source: Source, progress: Progress) -> Artifact:
-    """Convert a source and compare the result. Raises `Disagreement`, `CannotExport` or `UsageError`."""
+    """Convert a source and compare the result.
+
+    Raises `Disagreement`, `CannotExport`, `ArtifactError` or `UsageError`.
+    """
     plain = convert_source(source, order.opset)
     facts = gather_facts(order, source, plain.model)
     converted = with_properties(plain.model, properties(facts))

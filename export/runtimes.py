@@ -58,7 +58,7 @@ def answer_in_batches(runtime: Runtime, images: Images, size: int) -> Answers:
 
 
 class OnnxRuntime:
-    """ONNX Runtime on the CPU with the service's settings."""
+    """ONNX Runtime on the CPU with the service's settings. Raises `ArtifactError` where it refuses the model."""
 
     def __init__(self, model: bytes, optimize: bool = True) -> None:
         # Since 1.29 it reports its use to its maker unless told otherwise before it is imported.

@@ -80,7 +80,8 @@ UNTOLD = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR})
 def create_app(settings: Settings | None = None, models: ModelStore | None = None) -> Litestar:
     """Build the application; without settings, from the environment; without models, with those that it loads.
 
-    Raises `UsageError` for a bad setting, `ArtifactError` or `ModelNotFound` for a model that cannot be served.
+    Raises `UsageError` for a bad setting, `ArtifactError` or `ModelNotFound` for a model that cannot be served, and
+    `LiveDigitError` where several workers have no room for their figures.
     """
     settings = load_settings() if settings is None else settings
     if models is None:

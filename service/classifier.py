@@ -40,6 +40,7 @@ class Classifier:
     """A loaded model. `run` may be called from several threads at once."""
 
     def __init__(self, manifest: Manifest, model: bytes) -> None:
+        """Raise `ArtifactError` where ONNX Runtime refuses the model, or the manifest does not fit it."""
         self.manifest = manifest
         try:
             self._session = onnxruntime.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])

@@ -192,7 +192,8 @@ class PredictResponse(msgspec.Struct, frozen=True, kw_only=True):
     cropped_image: Annotated[str | None, Meta(description="Base64 PNG of the crop; null unless debug.")] = None
     final_image: Annotated[str | None, Meta(description="Base64 PNG of the 28x28; null unless debug.")] = None
     uncertain: Annotated[
-        bool, Meta(description="Whether the confidence is one that the model rarely has where it is right.")
+        bool,
+        Meta(description="Whether the confidence is lower than in 99 of 100 held-out digits."),
     ] = False
 
 

@@ -102,7 +102,7 @@ def decode_any(data: bytes, max_pixels: int = MAX_PIXELS) -> GreyImage:
 
 
 def refuse_large(image: Image.Image, max_pixels: int) -> None:
-    """Compare the size in the header with the cap."""
+    """Compare the size in the header with the cap. Raises `TooManyPixels`."""
     if image.width * image.height > max_pixels:
         raise TooManyPixels(
             f"the image has {image.width} x {image.height} pixels, more than the {max_pixels:,} accepted"

@@ -32,7 +32,7 @@ WORKER_TIMEOUT_S = 30
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    Raises `LiveDigitError` where the port cannot be had or the model cannot be served, before a worker starts.
+    Raises `LiveDigitError` where the port cannot be had, before a worker starts, or the model cannot be served.
     """
     logging.config.dictConfig(log_config(settings))
     with bind(settings.host, settings.port) as listener:
@@ -54,7 +54,10 @@ def serve_alone(settings: Settings, listener: socket.socket) -> None:
 
 
 def serve_with_workers(settings: Settings, listener: socket.socket) -> None:
-    """Serve from several processes that share one listening socket."""
+    """Serve from several processes that share one listening socket.
+
+    Raises `LiveDigitError` where the first of them cannot start, or have no folder for their metrics.
+    """
     with metrics_folder() as metrics_dir:
         os.environ.update(as_environment(settings) | {MULTIPROCESS_DIR: metrics_dir})
         config = ServiceConfig(
@@ -156,7 +159,7 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Listen, or say what stands in the way."""
+    """Listen, or say what stands in the way. Raises `LiveDigitError`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family)
     try:

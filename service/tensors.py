@@ -200,7 +200,10 @@ def shaped(tensor: InferTensor, array: Array) -> Array:
 
 
 def as_numbers(values: Any, dtype: np.dtype[Any]) -> Array:
-    """Turn nested lists of numbers into an array. NumPy alone would also take 1.5 for the integer 1."""
+    """Turn nested lists of numbers into an array. NumPy alone would also take 1.5 for the integer 1.
+
+    Raises `TypeError`, and what NumPy raises.
+    """
     kinds = "biuf" if dtype.kind == "f" else "biu"
     found = np.asarray(values)
     if (found.size and found.dtype.kind not in kinds) or found.ndim == 0:
@@ -209,7 +212,7 @@ def as_numbers(values: Any, dtype: np.dtype[Any]) -> Array:
 
 
 def as_bytes_array(values: Any) -> Array:
-    """Turn nested lists of strings into a flat array of bytes."""
+    """Turn nested lists of strings into a flat array of bytes. Raises `TypeError`."""
     flat = np.asarray(values, object).ravel()
     if not all(isinstance(value, str) for value in flat):
         raise TypeError("expected strings")

@@ -55,7 +55,7 @@ def read_code(data: bytes, position: int, width: int) -> int:
 
 
 def look_up(table: list[bytes], code: int, previous: bytes) -> bytes:
-    """Give what a code stands for, which may be the entry that is just being made."""
+    """Give what a code stands for, which may be the entry that is just being made. Raises `ValueError`."""
     if code < len(table):
         return table[code]
     if code == len(table) and previous:

@@ -108,7 +108,7 @@ def parse_unipen(text: str, path: Path) -> list[PenDigit]:
 def parse_segment(segment: str, place: str) -> PenDigit:
     """Read a label, a writer, and the points between each .PEN_DOWN and .PEN_UP.
 
-    A segment begins with the numbers of its strokes, such as `12` or `12-13`.
+    A segment begins with the numbers of its strokes, such as `12` or `12-13`. Raises `DataError`.
     """
     numbers = re.match(r"\s*(\d+)(?:-(\d+))?\s", segment)
     label = re.search(r'\?\s*"(\d)"', segment)
@@ -124,7 +124,7 @@ def parse_segment(segment: str, place: str) -> PenDigit:
 
 
 def parse_points(text: str, place: str) -> Stroke:
-    """Read points, and turn y, which UNIPEN counts upwards, downwards."""
+    """Read points, and turn y, which UNIPEN counts upwards, downwards. Raises `DataError`."""
     try:
         points = np.array(text.split(), np.float64).reshape(-1, 2)
     except ValueError as error:
