@@ -54,7 +54,7 @@ browser: ## Install Debian's Chromium for the browser tests, where that is possi
 	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && { $(APT) chromium-headless-shell || $(APT) chromium; } >/dev/null; } \
 	  || echo "chromium is missing and cannot be installed without root: the browser tests will be skipped"
 
-clean: ## Remove what the other targets made
+clean: ## Remove the environments, the wheel and the caches
 	rm -rf $(VENV) .bench dist .pytest_cache .mypy_cache .ruff_cache
 
 $(BIN)/python:
