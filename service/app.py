@@ -44,7 +44,7 @@ from service.routes.predict import predict
 from service.routes.read import read
 from service.settings import Settings, load_settings, web_folder
 from service.state import Service
-from service.telemetry import Telemetry
+from service.telemetry import Telemetry, handler_name
 from service.tracing import tracing_plugins
 from service.workroom import Workroom
 
@@ -158,9 +158,10 @@ def guards(settings: Settings) -> list[Guard]:
 
 def answer_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Turn any error into an answer; what nobody expected is logged, and its reason stays inside."""
-    answer = describe_answer(request.url.path, error)
+    # Not `request.url`: to put it together fails where the Host header is no address.
+    answer = describe_answer(request.scope["path"], error)
     if answer.status in UNTOLD:
-        logger.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        logger.error("%s %s failed", request.method, handler_name(request.scope), exc_info=error)
     return Response(answer.content, media_type=answer.media_type, status_code=answer.status, headers=answer.headers)
 
 

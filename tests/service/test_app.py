@@ -367,6 +367,13 @@ def test_a_text_field_that_is_not_in_its_encoding_is_a_bad_request(client, path,
     assert "encoding" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(("path", "shape"), [("/nowhere", "detail"), ("/v2/models/none", "error")])
+def test_an_error_is_told_whatever_the_host_header_says(client, path, shape):
+    answer = client.get(path, headers={"Host": "digits.example:eighty"})
+    assert answer.status_code == 404
+    assert shape in answer.json()
+
+
 def test_the_rate_limit_forgets_addresses_that_do_not_come_again(monkeypatch):
     monkeypatch.setattr("service.lifecycle.FORGET_S", 0.0)
     app = create_app(Settings(rate_limit_per_minute=5))
