@@ -254,10 +254,14 @@ def encode_response(
     model: str, version: str, inference: Inference, outputs: Mapping[str, Array], labels: tuple[str, ...]
 ) -> EncodedResponse:
     """Write the outputs that were asked for, each in the form that was asked for. Raises `InvalidTensor`."""
-    described, chunks = [], []
+    described: list[dict[str, Any]] = []
+    chunks = []
     for wanted in inference.outputs or [RequestedOutput(name) for name in outputs]:
         if wanted.name not in outputs:
             raise InvalidTensor(f"there is no output {wanted.name!r}, expected one of: {', '.join(outputs)}")
+        # A small request could ask for gigabytes.
+        if any(wanted.name == description["name"] for description in described):
+            raise InvalidTensor(f"output {wanted.name!r} is asked for twice")
         array = classified(wanted, outputs[wanted.name], labels)
         binary = wanted.parameters.get("binary_data", inference.binary_by_default) is True
         description, chunk = encode_tensor(wanted.name, array, binary)

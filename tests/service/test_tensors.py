@@ -168,6 +168,13 @@ def test_an_unknown_output_is_refused_with_those_that_exist():
         encode_response("m", "1", inference, {"logits": np.ones(1, np.float32)}, ())
 
 
+def test_an_output_that_is_asked_for_twice_is_refused():
+    """A request of 4 MiB could ask for gigabytes."""
+    inference = Inference("", {}, (RequestedOutput("logits"), RequestedOutput("logits")), False)
+    with pytest.raises(InvalidTensor, match="'logits' is asked for twice"):
+        encode_response("m", "1", inference, {"logits": np.ones(1, np.float32)}, ())
+
+
 @given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate"]))
 def test_compressed_bodies_are_undone(body, encoding):
     packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
