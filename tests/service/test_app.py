@@ -367,6 +367,15 @@ def test_a_text_field_that_is_not_in_its_encoding_is_a_bad_request(client, path,
     assert "encoding" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("charset", ["punycode", "PUNYCODE", '"Punycode"'])
+def test_a_text_field_in_punycode_is_a_bad_request(client, charset):
+    """To decode megabytes of it takes minutes."""
+    part = f'--b\r\nContent-Disposition: form-data; name="a"\r\nContent-Type: text/plain; charset={charset}'
+    body = part.encode() + b"\r\n\r\nwell-formed-\r\n--b--\r\n"
+    answer = client.post("/predict", content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert_problem(answer, 400, "punycode")
+
+
 @pytest.mark.parametrize(("path", "shape"), [("/nowhere", "detail"), ("/v2/models/none", "error")])
 def test_an_error_is_told_whatever_the_host_header_says(client, path, shape):
     answer = client.get(path, headers={"Host": "digits.example:eighty"})
