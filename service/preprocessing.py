@@ -29,7 +29,7 @@ from PIL import (
 
 from service.contract import PreprocessingSpec
 from service.errors import EmptyDrawing, TooManyPixels, UndecodableImage
-from service.png import unpack_png
+from service.png import SIGNATURE, unpack_png
 
 GreyImage = NDArray[np.uint8]
 Tensor = NDArray[np.float32]
@@ -37,6 +37,14 @@ Tensor = NDArray[np.float32]
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 4_000_000
 """Default cap. A canvas has 78,400 pixels; a phone's photograph wants to be scaled down before it is sent."""
+
+MOST_PARTS = ((b"\xff\xd8\xff", b"\xff\xda", 200), (SIGNATURE, b"iCCP", 10))
+"""How a JPEG and a PNG begin, how a scan and a colour profile in them do, and how many there may be.
+
+A scan goes over the whole image, and a profile unpacks to a megabyte: some of 40 bytes and of a kilobyte each kept a
+thread busy for minutes. A progressive JPEG has about ten scans, a PNG one profile; by chance their marks are in other
+data, too, as in the film behind a phone's photograph.
+"""
 
 DIGITS = PreprocessingSpec(polarity="auto")
 LIGHT = 127
@@ -88,6 +96,7 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> GreyImage:
 
 def decode_any(data: bytes, max_pixels: int = MAX_PIXELS) -> GreyImage:
     """Decode with Pillow, which reads every format. Raises as `decode_image` does."""
+    refuse_many_parts(data)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             refuse_large(image, max_pixels)
@@ -99,6 +108,13 @@ def decode_any(data: bytes, max_pixels: int = MAX_PIXELS) -> GreyImage:
         raise UndecodableImage(f"not an image in a format read here ({', '.join(FORMATS)})") from error
     except DECODER_ERRORS as error:
         raise UndecodableImage("the image is damaged or incomplete") from error
+
+
+def refuse_many_parts(data: bytes) -> None:
+    """Count what takes milliseconds however few bytes it has. Raises `UndecodableImage`."""
+    for signature, part, most in MOST_PARTS:
+        if data.startswith(signature) and data.count(part) > most:
+            raise UndecodableImage("the image has more scans or colour profiles than any that is meant to be seen")
 
 
 def refuse_large(image: Image.Image, max_pixels: int) -> None:

@@ -228,6 +228,21 @@ def test_an_image_cut_in_half_is_refused(kind):
         decode_image(ENCODED[kind][: len(ENCODED[kind]) // 2])
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "begins", "ends"),
+    [("JPEG", {"progressive": True}, b"\xff\xda", b"\xff\xd9"), ("PNG", {"icc_profile": b"\0" * 99}, b"iCCP", b"IDAT")],
+)
+def test_an_image_of_endless_parts_is_refused(encode, kind, options, begins, ends):
+    """Each takes Pillow milliseconds, and 4 MiB have room for a hundred thousand."""
+    data = encode(Image.fromarray(padded(np.full((9, 9), 255, np.uint8), 9, 9, 9, 9)), kind, **options)
+    # A PNG's chunk begins and ends four bytes before its name and the next one's.
+    before = 4 if kind == "PNG" else 0
+    start, end = data.rindex(begins) - before, data.rindex(ends) - before
+    assert decode_image(data).shape == (27, 27)
+    with pytest.raises(UndecodableImage, match="more scans or colour profiles"):
+        decode_image(data[:start] + data[start:end] * 201 + data[end:])
+
+
 def test_other_formats_are_refused(encode):
     with pytest.raises(UndecodableImage, match="PNG, JPEG, WEBP, BMP, GIF"):
         decode_image(encode(Image.new("L", (9, 9)), "TIFF"))
