@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from types import FrameType
@@ -30,6 +31,8 @@ async def run_service(app: Litestar) -> AsyncIterator[None]:
     """Run the background work of an application for as long as it lives."""
     service: Service = app.state.service
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    # Pillow warns of what is odd in an image; what users send is not for the log.
+    warnings.filterwarnings("ignore", module="PIL")
     refresher = Refresher(service)
     loop = asyncio.get_running_loop()
     if threading.current_thread() is threading.main_thread():

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +113,14 @@ def test_json_logs_are_json(start_server):
     lines = [json.loads(line) for line in server.lines]
     assert any("listening on" in line["message"] for line in lines)
     assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+
+
+def test_an_odd_image_leaves_nothing_in_the_log(start_server, seven, encode):
+    """Pillow warns of each tag that has no data, and a file may have 65,535 of them."""
+    server = start_server("--log-format", "json")
+    tags = struct.pack(">HHHLLHHLLL", 2, 0x112, 3, 1, 6 << 16, 0x9286, 7, 9_999, 38, 0)
+    image = encode(seven, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08" + tags)
+    answer = httpx.post(f"{server.url}/predict", content=image, headers={"Content-Type": "image/jpeg"})
+    server.stop()
+    assert answer.status_code == 200, answer.text
+    assert all(line.startswith("{") for line in server.lines), server.output
