@@ -11,7 +11,8 @@ from service.access import PUBLIC
 from service.contract import HealthResponse
 from service.state import service_of
 
-PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
+PROMETHEUS_TEXT = "text/plain; version=0.0.4"
+"""Litestar adds the character set."""
 NO_MODEL = {503: ResponseSpec(HealthResponse, description="No model is loaded.", generate_examples=False)}
 
 

@@ -70,6 +70,11 @@ def test_requests_are_counted_by_route_and_status_never_by_path(client):
     assert grown(handler="/v2/models/{name}", status="404") == 1
 
 
+def test_the_figures_say_once_in_which_characters_they_are_written(client):
+    """A parameter given twice makes a media type invalid, by which Prometheus chooses how to read."""
+    assert client.get("/metrics").headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
 def test_predictions_are_counted_by_digit_with_confidence_and_stages(client, body):
     before = client.get("/metrics").text
     client.post("/predict", json=body)
