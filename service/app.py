@@ -137,7 +137,7 @@ def rate_limit(settings: Settings) -> list[Middleware]:
     if not settings.rate_limit_per_minute:
         return []
     config = RateLimitConfig(
-        rate_limit=("minute", settings.rate_limit_per_minute), exclude=["^/$", "^/static/", "/health"]
+        rate_limit=("minute", settings.rate_limit_per_minute), exclude=["^/$", "^/static/", "^/health$", "^/v2/health/"]
     )
     return [config.middleware]
 

@@ -213,7 +213,12 @@ def test_too_many_requests_get_429_and_are_told_when_to_come_back(seven, encode)
         assert [answer.status_code for answer in answers[:2]] == [200, 200]
         assert_problem(answers[2], 429, "try again later")
         assert 0 < int(answers[2].headers["retry-after"]) <= 60
-        assert client.get("/health").status_code == 200
+        assert [client.get(path).status_code for path in ("/health", "/v2/health/ready", "/")] == [200] * 3
+
+
+def test_a_model_with_the_name_of_a_health_check_has_a_rate_limit():
+    with TestClient(create_app(Settings(rate_limit_per_minute=2))) as client:
+        assert [client.get("/v2/models/health").status_code for _ in range(3)] == [404, 404, 429]
 
 
 def test_an_inference_that_fails_gets_500_without_its_reason(seven, encode, caplog):
