@@ -58,12 +58,13 @@ addEventListener("fetch", (event) => {
 
 async function fetchOrRecall(request, pathname) {
   const cache = await caches.open(CACHE);
+  const patience = AbortSignal.timeout(PATIENCE_MS);
   try {
-    const response = await fetch(request, { signal: AbortSignal.timeout(PATIENCE_MS) });
+    const response = await fetch(request, { signal: patience });
     // An error of a proxy whose server is gone: the copy is better than that.
     if (response.status >= 500) return (await cache.match(pathname)) ?? response;
-    // Without room for a newer copy, the file itself is as good as ever.
-    if (response.ok) await cache.put(pathname, response.clone()).catch(() => {});
+    // Without room for a newer copy, the file itself is as good as ever, but not where patience has cut it short.
+    if (response.ok) await cache.put(pathname, response.clone()).catch(() => patience.throwIfAborted());
     return response;
   } catch (error) {
     const copy = await cache.match(pathname);

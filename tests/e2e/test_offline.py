@@ -82,18 +82,6 @@ def test_a_new_version_of_a_file_is_shown_where_there_is_no_room_to_keep_it(inst
     installed.find("#pad").wait_for(state="visible")
 
 
-def test_the_copy_is_shown_where_a_proxy_finds_no_server(open_page: Callable[..., Any], start_server: Any) -> None:
-    real = start_server()
-    page = open_page(real.url, service_workers="allow")
-    page.wait_for("navigator.serviceWorker.controller !== null")
-    real.stop()
-    with ThreadingHTTPServer(("127.0.0.1", real.port), BadGateway) as proxy:
-        threading.Thread(target=proxy.serve_forever).start()
-        page.tab.reload()
-        page.find("#pad").wait_for()
-        proxy.shutdown()
-
-
 class BadGateway(BaseHTTPRequestHandler):
     """Answers as a proxy does whose server is gone."""
 
@@ -102,6 +90,35 @@ class BadGateway(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Keep quiet."""
+
+
+class Dawdler(BadGateway):
+    """Begins an answer and does not come to its end, as over a slow line."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"<!doctype html>")
+        self.wfile.flush()
+        # Until the browser has had enough.
+        self.rfile.read()
+
+
+@pytest.mark.parametrize("proxy_kind", [BadGateway, Dawdler])
+def test_the_copy_is_shown_where_a_proxy_finds_no_server_or_a_slow_one(
+    open_page: Callable[..., Any], start_server: Any, proxy_kind: type[BaseHTTPRequestHandler]
+) -> None:
+    real = start_server()
+    page = open_page(real.url, service_workers="allow")
+    page.wait_for("navigator.serviceWorker.controller !== null")
+    real.stop()
+    with ThreadingHTTPServer(("127.0.0.1", real.port), proxy_kind) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        page.tab.reload()
+        page.find("#pad").wait_for()
+        proxy.shutdown()
 
 
 def test_the_page_can_be_installed(page: Any, repo_root: Path) -> None:
