@@ -86,6 +86,13 @@ def test_another_number_of_logits_is_refused(version):
         load_classifier(version)
 
 
+@pytest.mark.parametrize("count", [3, 11])
+def test_another_number_of_labels_is_refused(version, count):
+    edit_json(version / "manifest.json", labels=[str(label) for label in range(count)])
+    with pytest.raises(ArtifactError, match=f"{count} labels, the model gives 10"):
+        load_classifier(version)
+
+
 def test_golden_logits_that_are_no_numbers_are_refused(version):
     """Every comparison with NaN is false, so a careless check would let it pass."""
     path = version / "golden/golden.json"
