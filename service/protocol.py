@@ -180,8 +180,8 @@ class ImpatientProtocol(HttpToolsProtocol):
         self._fruitless_bytes = 0
         self._unset_keepalive_if_required()
         self._clear_deadline()
-        self._is_reading_head = False
         super().on_headers_complete()
+        self._is_reading_head = False
         self.cycle.transport = AnswersEnd(self)  # type: ignore[assignment]
         if self._is_last:
             self.cycle.keep_alive = False

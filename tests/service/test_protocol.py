@@ -191,12 +191,13 @@ def test_a_body_may_be_larger_than_a_head(size):
         assert answers(exchange(cut(request + NEXT, size))) == [b"GET /first " + body, b"GET /next "]
 
 
-def test_what_is_invalid_gets_400_unless_another_answer_is_due():
+@pytest.mark.parametrize("invalid", [b"\x16\x03\x01", b"GET http://a HTTP/1.1\r\nHost: a\r\n\r\n"])
+def test_what_is_invalid_gets_400_unless_another_answer_is_due(invalid):
     for begun in (b"", NEXT):
-        wire = exchange([begun, b"\x16\x03\x01"])
+        wire = exchange([begun, invalid])
         assert wire.sent.count(b"HTTP/1.1 400 ") == 1
         assert wire.has_ended
-    wire = exchange([NEXT + b"\x16\x03\x01"])
+    wire = exchange([NEXT + invalid])
     assert b"HTTP/1.1 400 " not in wire.sent
     assert wire.is_closed
 
