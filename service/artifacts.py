@@ -245,8 +245,6 @@ def compare_golden(example: GoldenExample, labels: tuple[str, ...], answer: Answ
     logits = answer.logits[0].astype(np.float64)
     if expected.shape != logits.shape:
         raise ArtifactError(f"golden example {example.file}: {expected.size} logits, the model gives {logits.size}")
-    if len(labels) != logits.size:
-        raise ArtifactError(f"the manifest names {len(labels)} labels, the model gives {logits.size} logits")
     label = labels[int(logits.argmax())]
     difference = float(np.abs(logits - expected).max() / np.abs(expected).max())
     # A NaN compares false with everything, so ask for what is right, not for what is wrong.

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import binascii
-import codecs
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
 from litestar import Request, post
-from litestar.datastructures import UploadFile
-from litestar.exceptions import ClientException, HTTPException
+from litestar.exceptions import HTTPException
 from litestar.openapi import ResponseSpec
 from litestar.types import ASGIApp
-from multipart import MultipartError, MultipartSegment, PushMultipartParser  # type: ignore[import-untyped]
 
 from service.contract import PredictRequest, PredictResponse
 from service.errors import UndecodableImage
@@ -22,12 +18,11 @@ from service.overload import WORK
 from service.prediction import StageClock, is_brief, predict_steps
 from service.preprocessing import FORMATS
 from service.routes.answers import JSON, EncodedAnswer
-from service.routes.bodies import decode_json, media_type, within
+from service.routes.bodies import decode_json, media_type, parse_form, within
 from service.state import service_of
 
 IMAGE_TYPES = frozenset(f"image/{kind.lower()}" for kind in FORMATS)
 ACCEPTED = f"application/json, multipart/form-data, {', '.join(sorted(IMAGE_TYPES))}"
-SLOW_ENCODING = "punycode"
 
 ANSWERS = {
     200: ResponseSpec(PredictResponse, description="The digit, and what else it may be.", generate_examples=False),
@@ -73,7 +68,7 @@ async def read_drawing(request: Request[Any, Any, Any]) -> Drawing:
     if content_type in IMAGE_TYPES:
         return Drawing(await request.body(), is_true(request.query_params.get("debug")))
     if content_type == "multipart/form-data":
-        return await read_form(request)
+        return read_form(await request.body(), request.content_type[1].get("boundary", ""))
     raise HTTPException(
         detail=f"Content-Type is {content_type or 'missing'}, expected one of: {ACCEPTED}", status_code=415
     )
@@ -85,32 +80,16 @@ def read_json(body: bytes) -> Drawing:
     return Drawing(decode_base64(document.image), document.debug)
 
 
-async def read_form(request: Request[Any, Any, Any]) -> Drawing:
-    """Read the field `image` of a form: 400 where it is no form, 422 where the field is missing."""
-    body = await request.body()
-    try:
-        refuse_slow_encoding(body, request.content_type[1].get("boundary", ""), request.app.multipart_form_part_limit)
-        form = await request.form()
-    except (UnicodeError, LookupError) as error:
-        # Litestar reads a part without a file name as text, in the encoding that it names (seen with 2.24).
-        raise ClientException(f"a text field of the form is not in its encoding: {error}") from error
-    image = form.get("image")
-    if not isinstance(image, UploadFile):
-        raise HTTPException(detail="the form has no file in a field named `image`", status_code=422)
-    return Drawing(await image.read(), is_true(form.get("debug")))
-
-
-def refuse_slow_encoding(body: bytes, boundary: str, most_parts: int) -> None:
-    """Refuse a text field in punycode, which takes Python a time that grows with the square of the length.
-
-    Litestar decodes on the event loop: half a megabyte kept everybody waiting for eleven seconds (seen with 2.25).
-    Raises `LookupError`, as for an encoding that there is not.
-    """
-    with suppress(MultipartError), PushMultipartParser(boundary.encode(), max_segment_count=most_parts) as parser:
-        for part in parser.parse(body):
-            is_text = isinstance(part, MultipartSegment) and not part.filename
-            if is_text and part.charset and codecs.lookup(part.charset).name == SLOW_ENCODING:
-                raise LookupError(f"{SLOW_ENCODING} is not read here")
+def read_form(body: bytes, boundary: str) -> Drawing:
+    """Read the fields `image` and `debug` of a form: 400 where it is no form, 422 where there is not one image."""
+    fields = parse_form(body, boundary)
+    images = [field.content for field in fields if field.name == "image" and field.is_file]
+    if len(images) != 1:
+        raise HTTPException(
+            detail=f"the form has {len(images) or 'no'} files in a field named `image`, expected one", status_code=422
+        )
+    debug = any(is_true(field.content.decode(errors="replace")) for field in fields if field.name == "debug")
+    return Drawing(images[0], debug)
 
 
 def decode_base64(text: str) -> bytes:

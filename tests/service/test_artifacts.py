@@ -86,13 +86,6 @@ def test_another_number_of_logits_is_refused(version):
         load_classifier(version)
 
 
-@pytest.mark.parametrize("count", [3, 11])
-def test_another_number_of_labels_is_refused(version, count):
-    edit_json(version / "manifest.json", labels=[str(label) for label in range(count)])
-    with pytest.raises(ArtifactError, match=f"{count} labels, the model gives 10"):
-        load_classifier(version)
-
-
 def test_golden_logits_that_are_no_numbers_are_refused(version):
     """Every comparison with NaN is false, so a careless check would let it pass."""
     path = version / "golden/golden.json"
@@ -170,9 +163,10 @@ def test_a_graph_with_other_tensors_than_the_manifest_says_is_refused(version):
         load_classifier(version)
 
 
-def test_labels_that_are_not_as_many_as_the_outputs_are_refused(version):
-    edit_json(version / "manifest.json", labels=list("012345678"))
-    with pytest.raises(ArtifactError, match="manifest names 9 labels"):
+@pytest.mark.parametrize("count", [3, 11])
+def test_labels_that_are_not_as_many_as_the_outputs_are_refused(version, count):
+    edit_json(version / "manifest.json", labels=[str(label) for label in range(count)])
+    with pytest.raises(ArtifactError, match=f"manifest names {count} labels"):
         load_classifier(version)
 
 

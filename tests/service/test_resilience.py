@@ -369,7 +369,7 @@ def tensor_request(shape: str, data: str = '"data": []') -> bytes:
             "/predict",
             {"Content-Type": "multipart/form-data; boundary=x"},
             b'--x\r\nContent-Disposition: form-data; name="image"\r\n\r\n\x89PNG\r\n--x--\r\n',
-            400,
+            422,
         ),
     ],
 )
