@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 CONTROL_FLOW_REASON = "are control flow: give recurrent layers, as GRU or ConvLSTM2D, `unroll=True`"
 RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
+WINDOWED = ("Conv", "MaxPool", "AveragePool")
+GAPS_REASON = (
+    "step further than their windows reach and pad as the image's size asks, which is open: ONNX Runtime refuses some "
+    "sizes or answers otherwise than TensorFlow: give the model images of one size"
+)
+"""Seen with 1.31, where the last window would end before the image does; a Conv of one pixel is right."""
 MAX_BYTES = 500 * 2**20
 """Of the file; protobuf ends at 2 GiB, our server's memory before that."""
 
@@ -45,8 +51,28 @@ def check_portable(model: onnx.ModelProto) -> None:
     refuse_nodes(foreign, "are of no standard domain")
     refuse_nodes([node for node in model.graph.node if node.op_type in CONTROL_FLOW], CONTROL_FLOW_REASON)
     refuse_nodes([node for node in model.graph.node if node.op_type in RANDOM], "are random: inference must not be")
+    if has_open_sides(model.graph):
+        refuse_nodes([node for node in model.graph.node if leaves_gaps(node)], GAPS_REASON)
     if model.functions:
         raise CannotExport(f"the file defines functions ({names_of(model.functions)}); expected plain operators")
+
+
+def has_open_sides(graph: onnx.GraphProto) -> bool:
+    """Say whether the size of the images is for the caller to choose."""
+    return any(not dim.HasField("dim_value") for each in graph.input for dim in each.type.tensor_type.shape.dim[1:])
+
+
+def leaves_gaps(node: onnx.NodeProto) -> bool:
+    """Say whether windows with room between them are padded by what the image's size asks."""
+    if node.op_type not in WINDOWED:
+        return False
+    import onnx
+
+    attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+    sizes, strides = attributes.get("kernel_shape", ()), attributes.get("strides", ())
+    is_plain = node.op_type == "Conv" and max(sizes, default=1) == 1
+    has_gaps = any(stride > size for size, stride in zip(sizes, strides, strict=False))
+    return has_gaps and not is_plain and attributes.get("auto_pad", b"").startswith(b"SAME")
 
 
 def refuse_nodes(nodes: list[onnx.NodeProto], reason: str) -> None:

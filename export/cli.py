@@ -137,7 +137,7 @@ def verify(
     markdown: Path | None,
     as_json: bool,
 ) -> None:
-    """Prove that ONNX, a file, computes what MODEL computes; or say where they part.
+    """Prove that ONNX, a file, computes what MODEL computes; or say where they differ.
 
     MODEL is a SavedModel folder, a .keras or .h5 file, or module:function returning a Keras model.
 

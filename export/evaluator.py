@@ -116,11 +116,13 @@ def pool_window(
             for side, size, stride in zip(sides, kernel_shape, strides, strict=True)
         ]
         pads = (*(each // 2 for each in missing), *(each - each // 2 for each in missing))
-    if auto_pad == "SAME_LOWER" or max(dilations or (1,)) > 1 or min(pads) < 0:
+    padding = list(zip(pads[:rank], pads[rank:], strict=True))
+    if auto_pad == "SAME_LOWER" or max(dilations or (1,)) > 1 or ceil_mode or storage_order or count_include_pad:
         return None
-    if ceil_mode or storage_order or count_include_pad:
+    room = [side + sum(more) - size for side, more, size in zip(sides, padding, kernel_shape, strict=True)]
+    if min(*pads, *room) < 0:
         return None
-    return PoolWindow(kernel_shape, strides, list(zip(pads[:rank], pads[rank:], strict=True)))
+    return PoolWindow(kernel_shape, strides, padding)
 
 
 def max_pool(images: NDArray[Any], window: PoolWindow) -> NDArray[Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -18,6 +16,7 @@ from export.quiet import import_tensorflow
 from export.runtimes import Images, Runtime
 from service.contract import PreprocessingSpec
 from service.errors import ImageError
+from service.files import DAMAGED_ARCHIVE
 from service.preprocessing import prepare_image
 
 if TYPE_CHECKING:
@@ -186,16 +185,7 @@ def read_arrays(path: Path) -> list[NDArray[Any]]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return [archive[name] for name in archive.files]
-    except (
-        OSError,
-        ValueError,
-        AttributeError,
-        TypeError,
-        EOFError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except DAMAGED_ARCHIVE as error:
         raise UsageError(f"{path}: not a folder of images, nor an .npz of arrays, or a damaged one") from error
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from litestar import Litestar, Request, Response
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
-from litestar.exceptions import HTTPException, InternalServerException
+from litestar.exceptions import HTTPException, InternalServerException, TooManyRequestsException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.middleware.rate_limit import RateLimitConfig
 from litestar.types import Guard, Middleware
 
@@ -68,9 +69,9 @@ STATUS: dict[type[LiveDigitError], HTTPStatus] = {
 RETRY_AFTER_S: dict[type[Exception], str] = {ModelUnavailable: "30", Overloaded: "1"}
 EXPOSED = [HEADER_LENGTH, "Retry-After", "X-Request-ID", "Server-Timing"]
 """Headers that a page of another origin may read besides those that it always may."""
-WORDS = {
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE.phrase: "the body is larger than this server accepts: send less at a time",
-    HTTPStatus.TOO_MANY_REQUESTS.phrase: "too many requests from this address: try again later",
+WORDS: dict[type[Exception], str] = {
+    RequestEntityTooLarge: "the body is larger than this server accepts: send less at a time",
+    TooManyRequestsException: "too many requests from this address: try again later",
 }
 """What to say where Litestar gives a status' own name and no more."""
 UNTOLD = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR})
@@ -188,7 +189,7 @@ def describe(error: Exception) -> tuple[HTTPStatus, str]:
         return HTTPStatus.BAD_REQUEST, "the client hung up before its body had arrived"
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.status_code)
-        return status, WORDS.get(error.detail, error.detail) or status.phrase
+        return status, WORDS.get(type(error)) or error.detail or status.phrase
     status = next(
         (status for kind, status in STATUS.items() if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR
     )

@@ -48,6 +48,7 @@ class Classifier:
             raise ArtifactError(f"ONNX Runtime refuses {manifest.model.file}: {first_line(error)}") from error
         refuse_other_tensors(manifest, self._session)
         refuse_other_labels(manifest)
+        refuse_other_pipeline(manifest)
         self._input = manifest.inputs[0].name
 
     def run(self, images: Tensor) -> Answer:
@@ -133,3 +134,18 @@ def refuse_other_labels(manifest: Manifest) -> None:
                 f"{manifest.model.file}: {tensor.name} has shape {list(tensor.shape)}, "
                 f"manifest names {len(manifest.labels)} labels: export again, or delete this version"
             )
+
+
+def refuse_other_pipeline(manifest: Manifest) -> None:
+    """Refuse a pipeline whose images are not the model's. Raises `ArtifactError`."""
+    if manifest.preprocessing is None:
+        return
+    fit, frame, shape = manifest.preprocessing.fit_size, manifest.preprocessing.frame_size, manifest.inputs[0].shape
+    fits = len(shape) == len(("batch", "height", "width", "channels")) and all(
+        isinstance(stated, str) or stated == made for stated, made in zip(shape[1:], (frame, frame, 1), strict=True)
+    )
+    if not fits or fit > frame:
+        raise ArtifactError(
+            f"the manifest's preprocessing fits ink of {fit} pixels into images of {frame}, the model takes "
+            f"{list(shape)}: export again, or delete this version"
+        )

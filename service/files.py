@@ -1,14 +1,22 @@
-"""Writing that leaves what is there until the new is whole, whatever happens to process and machine."""
+"""Writing that leaves what is there until the new is whole, and what is heard of archives that are not."""
 
 from __future__ import annotations
 
 import errno
 import os
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+DAMAGED_ARCHIVE = (
+    OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What NumPy and zipfile raise for an `.npz` that is damaged, or lacks an array that is asked for."""
 UNKNOWN_SYNC = errno.EINVAL, errno.EBADF
 """What is heard of a folder where the file system knows no sync of one: Samba and CIFS (borgbackup/borg#1287), and
 virtiofs (docker/sbx-releases#148)."""

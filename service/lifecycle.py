@@ -121,7 +121,7 @@ def drain_before_exit(service: Service, loop: asyncio.AbstractEventLoop) -> None
         if service.is_draining:
             return
         service.is_draining = True
-        logger.info("stopping: not ready from now on, closing the door in %g s", service.settings.drain_s)
+        logger.info("stopping: not ready from now on, no new connections in %g s", service.settings.drain_s)
         loop.call_soon_threadsafe(lambda: leaving.add(loop.create_task(leave(number, frame))))
 
     signal.signal(signal.SIGTERM, drain)

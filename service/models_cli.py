@@ -144,7 +144,9 @@ def rollback(**options: Any) -> None:
 
 
 @models.command("prune")
-@click.option("--keep", type=click.IntRange(min=1), required=True, help="How many of the versions that pass to keep.")
+@click.option(
+    "--keep", type=click.IntRange(min=1), required=True, help="Versions to keep, of those that pass every check."
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def prune(keep: int, yes: bool, **options: Any) -> None:
     """Delete the versions below the highest ones that pass every check.

@@ -38,13 +38,17 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 4_000_000
 """Default cap. A canvas has 78,400 pixels; a phone's photograph wants to be scaled down before it is sent."""
 
-MOST_PARTS = ((b"\xff\xd8\xff", b"\xff\xda", 200), (SIGNATURE, b"iCCP", 10))
-"""How a JPEG and a PNG begin, how a scan and a colour profile in them do, and how many there may be.
-
-A scan goes over the whole image, and a profile unpacks to a megabyte: some of 40 bytes and of a kilobyte each kept a
-thread busy for minutes. A progressive JPEG has about ten scans, a PNG one profile; by chance their marks are in other
-data, too, as in the film behind a phone's photograph.
-"""
+JPEG = b"\xff\xd8\xff"
+SCAN = b"\xff\xda"
+MOST_SCANS = 200
+"""In a JPEG. Each goes over the whole image, and some of 40 bytes each kept a thread busy for minutes; a progressive
+JPEG has ten to twenty."""
+BYTES_BY_CHANCE = 32 * 1024
+"""For each so many bytes, one more: half as many as there are, `SCAN` is there by chance, as in the film behind a
+phone's photograph."""
+PROFILE = b"iCCP"
+MOST_PROFILES = 2
+"""In a PNG, which has one. A kilobyte unpacks to a megabyte."""
 
 DIGITS = PreprocessingSpec(polarity="auto")
 LIGHT = 127
@@ -112,9 +116,10 @@ def decode_any(data: bytes, max_pixels: int = MAX_PIXELS) -> GreyImage:
 
 def refuse_many_parts(data: bytes) -> None:
     """Count what takes milliseconds however few bytes it has. Raises `UndecodableImage`."""
-    for signature, part, most in MOST_PARTS:
-        if data.startswith(signature) and data.count(part) > most:
-            raise UndecodableImage("the image has more scans or colour profiles than any that is meant to be seen")
+    if data.startswith(JPEG) and (scans := data.count(SCAN)) > (most := MOST_SCANS + len(data) // BYTES_BY_CHANCE):
+        raise UndecodableImage(f"the JPEG has {scans} scans, at most {most} are read: save it as a baseline JPEG")
+    if data.startswith(SIGNATURE) and (profiles := data.count(PROFILE)) > MOST_PROFILES:
+        raise UndecodableImage(f"the PNG has {profiles} colour profiles, at most {MOST_PROFILES} are read")
 
 
 def refuse_large(image: Image.Image, max_pixels: int) -> None:

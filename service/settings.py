@@ -103,7 +103,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 10_000
 
     drain_s: Annotated[
-        float, Meta(ge=0, description="Seconds after SIGTERM of reporting not ready while still accepting connections.")
+        float,
+        Meta(
+            ge=0,
+            description="Seconds after SIGTERM in which /v2/health/ready is 503, but connections are still accepted.",
+        ),
     ] = 0.0
     shutdown_timeout_s: Annotated[
         int, Meta(ge=1, description="Seconds that requests in flight get to finish after SIGTERM.")

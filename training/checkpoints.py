@@ -13,9 +13,8 @@ import numpy as np
 
 from service.contract import UNREADABLE_JSON, DatasetRecord
 from service.errors import first_line
-from service.files import replacing, write_whole
+from service.files import DAMAGED_ARCHIVE, replacing, write_whole
 from training.config import Recipe
-from training.data import DAMAGED_ARCHIVE
 from training.errors import DataError, NothingToResume, VersionTaken, writing
 
 if TYPE_CHECKING:

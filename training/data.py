@@ -13,7 +13,6 @@ import io
 import math
 import struct
 import sys
-import zipfile
 import zlib
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.contract import DatasetRecord
+from service.files import DAMAGED_ARCHIVE
 from service.preprocessing import DIGITS, prepare_grey, scale_levels
 from training.errors import DataError
 from training.lzw import unpack_compress
@@ -50,8 +50,6 @@ NPZ_FILE = "mnist.npz"
 SIDE = 28
 UNSIGNED_BYTE = 8
 """IDX's code for the type of MNIST's values."""
-DAMAGED_ARCHIVE = (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""What NumPy and zipfile make of an `.npz` that is damaged or lacks an array."""
 
 
 class Digits(NamedTuple):

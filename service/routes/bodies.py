@@ -9,13 +9,21 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 from litestar import Request
 from litestar.exceptions import ClientException, HTTPException
-from multipart import MultipartError, MultipartSegment, PushMultipartParser  # type: ignore[import-untyped]
+from multipart import (  # type: ignore[import-untyped]
+    MultipartError,
+    MultipartSegment,
+    ParserLimitReached,
+    PushMultipartParser,
+)
 
 from service.contract import UNREADABLE_JSON
 
 T = TypeVar("T")
 
 MOST_FIELDS = 100
+"""A form here has two; browsers' extensions and scripts add a few."""
+MOST_HEADERS, HEADER_BYTES = 4, 2048
+"""Of a field: more than RFC 7578 has, and room for the longest file name, twice."""
 
 
 class Field(NamedTuple):
@@ -60,9 +68,12 @@ def parse_form(body: bytes, boundary: str) -> list[Field]:
     Litestar's own reads text in whatever encoding a field names, and half a megabyte of punycode keeps the event loop
     busy for eleven seconds (seen with 2.25); files of a megabyte it writes to disk.
     """
+    if not boundary:
+        raise ClientException("the Content-Type of the form names no boundary")
     fields: list[Field] = []
+    limits = {"max_segment_count": MOST_FIELDS, "max_header_count": MOST_HEADERS, "max_header_size": HEADER_BYTES}
     try:
-        with PushMultipartParser(boundary, max_segment_count=MOST_FIELDS) as parser:
+        with PushMultipartParser(boundary, **limits) as parser:
             for part in parser.parse(body):
                 if isinstance(part, MultipartSegment):
                     segment, content = part, bytearray()
@@ -70,6 +81,11 @@ def parse_form(body: bytes, boundary: str) -> list[Field]:
                     content += part
                 else:
                     fields.append(Field(segment.name, bool(segment.filename), bytes(content)))
+    except ParserLimitReached as error:
+        raise ClientException(
+            f"the form has more than {MOST_FIELDS} fields, or one with more than {MOST_HEADERS} headers or longer ones "
+            f"than {HEADER_BYTES} bytes"
+        ) from error
     except MultipartError as error:
-        raise ClientException(f"the body is not a form of at most {MOST_FIELDS} fields: {error}") from error
+        raise ClientException("the body is no form in UTF-8, or is cut short") from error
     return fields

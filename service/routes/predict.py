@@ -86,7 +86,7 @@ def read_form(body: bytes, boundary: str) -> Drawing:
     images = [field.content for field in fields if field.name == "image" and field.is_file]
     if len(images) != 1:
         raise HTTPException(
-            detail=f"the form has {len(images) or 'no'} files in a field named `image`, expected one", status_code=422
+            detail=f"the form has {len(images)} fields `image` with a file name, expected one", status_code=422
         )
     debug = any(is_true(field.content.decode(errors="replace")) for field in fields if field.name == "debug")
     return Drawing(images[0], debug)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,30 @@ def test_control_flow_is_named() -> None:
 def test_random_operators_are_named() -> None:
     with pytest.raises(CannotExport, match=r"RandomNormalLike.*random"):
         check_portable(make_model([helper.make_node("RandomNormalLike", ["image"], ["logits"])]))
+
+
+@pytest.mark.parametrize(
+    ("operator", "size", "stride", "side", "is_refused"),
+    [
+        ("MaxPool", 2, 3, None, True),
+        ("AveragePool", 1, 3, None, True),
+        ("Conv", 2, 5, None, True),
+        ("Conv", 1, 2, None, False),
+        ("MaxPool", 3, 2, None, False),
+        ("MaxPool", 2, 3, 9, False),
+    ],
+)
+def test_gaps_between_windows_are_refused_where_padding_depends_on_the_size(
+    operator: str, size: int, stride: int, side: int | None, is_refused: bool
+) -> None:
+    node = helper.make_node(
+        operator, ["image"], ["logits"], kernel_shape=[size, size], strides=[stride, stride], auto_pad="SAME_UPPER"
+    )
+    model = make_model([node])
+    del model.graph.input[:]
+    model.graph.input.append(helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [None, 1, side, side]))
+    with pytest.raises(CannotExport, match=f"{operator} step further") if is_refused else nullcontext():
+        check_portable(model)
 
 
 def test_weights_in_another_file_are_named() -> None:

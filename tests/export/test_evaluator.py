@@ -58,21 +58,31 @@ POOLS: dict[str, dict[str, object]] = {
     "dilated": {"kernel_shape": [2, 2], "dilations": [2, 2]},
     "rounded up": {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1},
 }
+AVERAGES: list[dict[str, object]] = [
+    *POOLS.values(),
+    {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1},
+    {"kernel_shape": [3, 7]},
+]
+"""The last is wider than the image."""
+CASES = [
+    *((18, "MaxPool", outputs, each) for each in POOLS.values() for outputs in (["pooled"], ["pooled", "indices"])),
+    *((19, "AveragePool", ["pooled"], each) for each in AVERAGES),
+    (18, "AveragePool", ["pooled"], POOLS["same"]),
+]
+"""Opset, operator, outputs, attributes."""
 
 
-@pytest.mark.parametrize("name", POOLS)
-@pytest.mark.parametrize(
-    ("operator", "outputs"),
-    [("MaxPool", ["pooled"]), ("MaxPool", ["pooled", "indices"]), ("AveragePool", ["pooled"])],
-)
-def test_pooling_gives_what_the_standard_gives(name: str, operator: str, outputs: list[str]) -> None:
-    helper, attributes = onnx.helper, POOLS[name]
+@pytest.mark.parametrize(("opset", "operator", "outputs", "attributes"), CASES)
+def test_pooling_gives_what_the_standard_gives(
+    opset: int, operator: str, outputs: list[str], attributes: dict[str, object]
+) -> None:
+    helper = onnx.helper
     sides = [9, 6, 5][: len(attributes["kernel_shape"])]
     node = helper.make_node(operator, ["image"], outputs, **attributes)
     types = {"image": onnx.TensorProto.DOUBLE, "pooled": onnx.TensorProto.DOUBLE, "indices": onnx.TensorProto.INT64}
     image, *pooled = [helper.make_tensor_value_info(each, types[each], None) for each in ["image", *outputs]]
     model = helper.make_model(
-        helper.make_graph([node], "g", [image], pooled), opset_imports=[helper.make_opsetid("", 19)]
+        helper.make_graph([node], "g", [image], pooled), opset_imports=[helper.make_opsetid("", opset)]
     )
     images = np.random.default_rng(3).normal(size=(2, 3, *sides))
 
@@ -90,7 +100,7 @@ def test_pooling_gives_what_the_standard_gives(name: str, operator: str, outputs
 def test_pooling_in_strides_wider_than_the_window_starts_at_the_edge(
     sides: tuple[int, int], size: int, operator: str, reduce: Callable[..., np.ndarray]
 ) -> None:
-    """As TensorFlow and ONNX Runtime have it; the standard's own pads by less than nothing."""
+    """As TensorFlow has it; the standard's own pads by less than nothing."""
     helper, kind = onnx.helper, onnx.TensorProto.DOUBLE
     node = helper.make_node(
         operator, ["image"], ["pooled"], kernel_shape=[size, size], strides=[3, 3], auto_pad="SAME_UPPER"

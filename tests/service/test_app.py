@@ -10,7 +10,6 @@ import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from unittest.mock import Mock
 
 import httpx
 import msgspec
@@ -374,15 +373,27 @@ def test_a_text_field_is_not_read_in_the_encoding_that_it_names(client, seven, e
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"x", b"--b", b'--b\r\nContent-Disposition: form-data; name="image"; filename="\xff"\r\n\r\nx\r\n--b--'],
+)
+def test_a_body_that_is_no_form_is_a_bad_request(client, body):
+    answer = client.post("/predict", content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert_problem(answer, 400, "no form in UTF-8, or is cut short")
+
+
 def test_a_form_of_too_many_fields_or_two_images_is_refused(client, seven, encode):
     image = ("image", ("seven.png", encode(seven)))
-    assert_problem(client.post("/predict", files=[image], data={"note": ["x"] * 100}), 400, "at most 100 fields")
-    assert_problem(client.post("/predict", files=[image, image]), 422, "2 files")
+    assert_problem(client.post("/predict", files=[image], data={"note": ["x"] * 100}), 400, "more than 100 fields")
+    assert_problem(client.post("/predict", files=[image, image]), 422, "2 fields")
 
 
 def test_a_form_with_a_large_image_needs_no_disk(client, seven, encode, monkeypatch):
-    monkeypatch.setattr("tempfile.TemporaryFile", Mock(side_effect=OSError("read-only file system")))
-    monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", Mock(side_effect=OSError("read-only file system")))
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", refuse)
     large = encode(seven) + bytes(2_000_000)
     assert client.post("/predict", files={"image": ("seven.png", large)}).json()["digit"] == 7
 

@@ -170,10 +170,11 @@ def test_labels_that_are_not_as_many_as_the_outputs_are_refused(version, count):
         load_classifier(version)
 
 
-def test_a_pipeline_that_makes_what_the_model_does_not_take_is_refused(version):
+@pytest.mark.parametrize("sizes", [{"frame_size": 32}, {"fit_size": 64}])
+def test_a_pipeline_that_makes_what_the_model_does_not_take_is_refused(version, sizes):
     spec = json.loads((version / "manifest.json").read_text())["preprocessing"]
-    edit_json(version / "manifest.json", preprocessing={**spec, "frame_size": 32})
-    with pytest.raises(ArtifactError, match="ONNX Runtime failed"):
+    edit_json(version / "manifest.json", preprocessing={**spec, **sizes})
+    with pytest.raises(ArtifactError, match=r"preprocessing fits ink .* export again"):
         load_classifier(version)
 
 

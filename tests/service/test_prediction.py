@@ -69,6 +69,12 @@ def test_the_clock_names_every_stage_once_and_in_order(model, seven, encode):
     assert all(seconds >= 0 for seconds in clock.stages.values())
 
 
+@pytest.mark.parametrize("chunk", ["iCCP", "zTXt", "iTXt", "eXIf"])
+def test_a_png_with_chunks_that_unpack_to_much_is_not_brief(seven, encode, chunk):
+    data = encode(seven)
+    assert not is_brief(data[:33] + b"\0\0\0\0" + chunk.encode() + b"\0\0\0\0" + data[33:])
+
+
 def test_a_canvas_is_brief_to_read(seven, encode):
     assert is_brief(encode(seven))
     assert is_brief(encode(seven.convert("RGBA")))

@@ -126,12 +126,13 @@ def test_an_npz_with_a_changed_byte_is_read_or_named(tmp_path: Path) -> None:
     np.savez(path, x_train=np.zeros((1, 28, 28)), y_train=np.zeros(1))
     content = path.read_bytes()
     named = 0
-    for place in range(content.index(b"PK\1\2"), len(content)):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
-        try:
-            load_mnist(tmp_path, "train")
-        except DataError as error:
-            named += "mnist.npz" in str(error)
+    for place in (*range(200), *range(content.index(b"PK\1\2"), len(content))):
+        for bits in (0x40, 0xFF):
+            path.write_bytes(content[:place] + bytes([content[place] ^ bits]) + content[place + 1 :])
+            try:
+                load_mnist(tmp_path, "train")
+            except DataError as error:
+                named += "mnist.npz" in str(error)
     assert named > 0
 
 
@@ -190,7 +191,8 @@ def test_a_download_is_told_of_on_standard_error_without_what_tensorflow_says(tm
         [sys.executable, "-c", program, tmp_path], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[0].startswith("file:///missing/")
-    assert len(done.stderr.splitlines()) == 1
+    assert "Downloading data from file:///missing/" in done.stderr
+    assert "TensorFlow" not in done.stderr
 
 
 @pytest.mark.data
