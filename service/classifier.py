@@ -140,12 +140,9 @@ def refuse_other_pipeline(manifest: Manifest) -> None:
     """Refuse a pipeline whose images are not the model's. Raises `ArtifactError`."""
     if manifest.preprocessing is None:
         return
-    fit, frame, shape = manifest.preprocessing.fit_size, manifest.preprocessing.frame_size, manifest.inputs[0].shape
-    fits = len(shape) == len(("batch", "height", "width", "channels")) and all(
-        isinstance(stated, str) or stated == made for stated, made in zip(shape[1:], (frame, frame, 1), strict=True)
-    )
-    if not fits or fit > frame:
+    fit, frame, stated = manifest.preprocessing.fit_size, manifest.preprocessing.frame_size, manifest.inputs[0]
+    if not stated.fits((1, frame, frame, 1)) or fit > frame:
         raise ArtifactError(
             f"the manifest's preprocessing fits ink of {fit} pixels into images of {frame}, the model takes "
-            f"{list(shape)}: export again, or delete this version"
+            f"{list(stated.shape)}: export again, or delete this version"
         )

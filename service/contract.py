@@ -50,6 +50,12 @@ class TensorSpec(msgspec.Struct, frozen=True):
     dtype: str
     shape: tuple[int | str, ...]
 
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Say whether an array of that shape is one of these."""
+        return len(shape) == len(self.shape) and all(
+            isinstance(stated, str) or stated == size for stated, size in zip(self.shape, shape, strict=True)
+        )
+
 
 class DatasetRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A data set as a training run used it."""

@@ -221,10 +221,7 @@ def check_batch(inference: Inference, model: Classifier, max_batch: int) -> Arra
     images = only_input(inference, stated.name)
     if images.dtype != np.dtype("<f4"):
         raise InvalidTensor(f"input {stated.name!r} is {datatype_of(images)}, the model takes FP32")
-    fits = len(images.shape) == len(stated.shape) and all(
-        isinstance(wanted, str) or wanted == found for wanted, found in zip(stated.shape, images.shape, strict=True)
-    )
-    if not fits:
+    if not stated.fits(images.shape):
         raise InvalidTensor(
             f"input {stated.name!r} has shape {list(images.shape)}, the model takes {list(stated.shape)}"
         )

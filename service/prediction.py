@@ -14,14 +14,14 @@ from PIL import Image
 from service.classifier import Classifier
 from service.contract import PredictResponse, TopPrediction
 from service.png import read_header
-from service.preprocessing import GreyImage, decode_image, prepare_grey
+from service.preprocessing import PROFILE, GreyImage, decode_image, prepare_grey
 from service.questions import Question, Steps, work_alone
 
 TOP_K = 5
 BRIEF_BYTES = 32 * 1024
 BRIEF_PIXELS = 2 * 280 * 280
 """Of a canvas, twice."""
-SLOW_CHUNKS = (b"iCCP", b"zTXt", b"iTXt", b"eXIf")
+SLOW_CHUNKS = (PROFILE, b"zTXt", b"iTXt", b"eXIf")
 """Of a PNG: some bytes of them take Pillow milliseconds, as they unpack to a megabyte or hold thousands of tags."""
 CONFIDENCE_DIGITS = 6
 

@@ -47,6 +47,7 @@ BYTES_BY_CHANCE = 32 * 1024
 """For each so many bytes, one more: half as many as there are, `SCAN` is there by chance, as in the film behind a
 phone's photograph."""
 PROFILE = b"iCCP"
+"""How a PNG's chunk with a colour profile is called."""
 MOST_PROFILES = 2
 """In a PNG, which has one. A kilobyte unpacks to a megabyte."""
 
